@@ -50,6 +50,9 @@ type Exchange struct {
 	// once; nil when the client cannot take one.
 	Informational func(status int, header *Header) error
 
+	// State is what the Handler keeps between ServeExchange and FinishExchange.
+	State any
+
 	prefix   []byte // head of Body that was taken into memory
 	complete bool   // prefix is the whole body
 }
@@ -107,6 +110,13 @@ type Conn struct {
 // complete Response behind.
 type Handler interface {
 	ServeExchange(x *Exchange)
+}
+
+// Finisher is a Handler that wants to know when the answer is out.
+type Finisher interface {
+	// FinishExchange is called once for each ServeExchange, when sent bytes of body have
+	// been written, or fewer than all of them because of err. The Response is still there.
+	FinishExchange(x *Exchange, sent int64, err error)
 }
 
 var pool = sync.Pool{New: func() any { return new(Exchange) }}
