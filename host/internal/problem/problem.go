@@ -190,3 +190,20 @@ func render(member, message string) []byte {
 	}
 	return fmt.Appendf(nil, `{"%s":%s}`, member, m)
 }
+
+// ForStatus is the code that stands for a status chosen by a plugin or an upstream: the
+// first one of that status in codes.json, BadRequest for other 4xx and Internal for the rest.
+func ForStatus(status int) Code {
+	for c := Code(1); int(c) < len(rows); c++ {
+		if rows[c].status == status {
+			return c
+		}
+	}
+	if status >= 400 && status < 500 {
+		return BadRequest
+	}
+	return Internal
+}
+
+// ErrorType is the value of x-amzn-ErrorType.
+func (p *Problem) ErrorType() string { return cmp.Or(p.Type, p.Code.row().typ) }
