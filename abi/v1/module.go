@@ -103,7 +103,9 @@ func (m *Module) Exported(name string) bool {
 // asked for and not imported. man may be nil. All faults are in the error.
 func (m *Module) Check(man *Manifest) error {
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("check module: "+format, args...)) }
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf("check module: "+format, args...))
+	}
 	for _, name := range []string{Marker, Scratch} {
 		if !m.Exported(name) {
 			fault("it does not export the function %q", name)

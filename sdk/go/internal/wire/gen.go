@@ -25,297 +25,297 @@ const (
 // The types of fields.
 const (
 	// TypeBytes: Raw bytes; text is UTF-8 unless the field says otherwise.
-	TypeBytes uint16 = 1
+	TypeBytes = 1
 	// TypeU64: Eight bytes, little-endian, unsigned.
-	TypeU64 uint16 = 2
+	TypeU64 = 2
 	// TypePairs: u32 count, then for each pair: u32 name length, u32 value length, name bytes, value bytes. Order and duplicates are kept.
-	TypePairs uint16 = 3
+	TypePairs = 3
 	// TypeValue: A value template: parts until the end of the field, each u32 header and bytes. The high bit of the header marks a selector, the low 31 bits are the length; a part without it is a literal.
-	TypeValue uint16 = 4
+	TypeValue = 4
 	// TypeValues: u32 count, then for each: u32 length, one value template.
-	TypeValues uint16 = 5
+	TypeValues = 5
 	// TypeEdits: u32 count, then for each: u16 op, u16 zero, u32 name length, u32 value length, name bytes, one value template.
-	TypeEdits uint16 = 6
+	TypeEdits = 6
 	// TypeBuckets: u32 count, then for each: f64 rate (tokens a second), u64 burst, u64 cost, u32 name length, u32 key length, name bytes, one value template (the key; its parts are hashed as a tuple).
-	TypeBuckets uint16 = 7
+	TypeBuckets = 7
 	// TypeNames: u32 count, then for each: u32 length, bytes.
-	TypeNames uint16 = 8
+	TypeNames = 8
 )
 
 // The hooks.
 const (
 	// HookConfigure: Called once for each new instance, before any other hook. Answers with the identity selectors, or an error that refuses the policy.
-	HookConfigure uint16 = 1
+	HookConfigure = 1
 	// HookGuard: WAF, resource policy, IP rules: may the request come in at all?
-	HookGuard uint16 = 2
+	HookGuard = 2
 	// HookAuthorize: Who calls, and may they?
-	HookAuthorize uint16 = 3
+	HookAuthorize = 3
 	// HookIdentify: Which API key does the request carry? The host looks it up.
-	HookIdentify uint16 = 4
+	HookIdentify = 4
 	// HookThrottle: Which buckets does the request draw from? The host keeps them.
-	HookThrottle uint16 = 5
+	HookThrottle = 5
 	// HookMapRequest: Validate and change the request, or reply.
-	HookMapRequest uint16 = 6
+	HookMapRequest = 6
 	// HookCacheKey: Which parts make the cache key, and for how long? The host stores.
-	HookCacheKey uint16 = 7
+	HookCacheKey = 7
 	// HookIntegrate: One call to an upstream, or a reply.
-	HookIntegrate uint16 = 8
+	HookIntegrate = 8
 	// HookMapResponse: Change the response.
-	HookMapResponse uint16 = 9
+	HookMapResponse = 9
 	// HookObserve: After the answer is out: labels for the access log. Nothing it says changes the answer.
-	HookObserve uint16 = 10
+	HookObserve = 10
 )
 
 // The fields of a request.
 const (
 	// FieldRequestID: The id of the request, as in x-amzn-RequestId.
-	FieldRequestID uint16 = 1
+	FieldRequestID = 1
 	// FieldTimeMS: When the request began, Unix milliseconds. The only clock of a decision.
-	FieldTimeMS uint16 = 2
+	FieldTimeMS = 2
 	// FieldSeed: Random seed of the request. The only randomness of a decision.
-	FieldSeed uint16 = 3
+	FieldSeed = 3
 	// FieldAPIID: Id of the API.
-	FieldAPIID uint16 = 4
+	FieldAPIID = 4
 	// FieldStage: Name of the stage.
-	FieldStage uint16 = 5
+	FieldStage = 5
 	// FieldRoute: Route key: method and resource path as configured, such as GET /pets/{id}.
-	FieldRoute uint16 = 6
+	FieldRoute = 6
 	// FieldResourcePath: Resource path as configured, such as /pets/{id}.
-	FieldResourcePath uint16 = 7
+	FieldResourcePath = 7
 	// FieldMethod: Method, case kept.
-	FieldMethod uint16 = 8
+	FieldMethod = 8
 	// FieldScheme: https.
-	FieldScheme uint16 = 9
+	FieldScheme = 9
 	// FieldAuthority: Host and port that the client asked for, lower case.
-	FieldAuthority uint16 = 10
+	FieldAuthority = 10
 	// FieldPath: Path below the stage and base path, percent-encoding untouched, without query. This is the path that is authorized and sent.
-	FieldPath uint16 = 11
+	FieldPath = 11
 	// FieldQuery: Raw query without the question mark.
-	FieldQuery uint16 = 12
+	FieldQuery = 12
 	// FieldHeaders: Request headers, names lower case.
-	FieldHeaders uint16 = 13
+	FieldHeaders = 13
 	// FieldQueryParams: Query parameters, percent-decoded, plus as space.
-	FieldQueryParams uint16 = 14
+	FieldQueryParams = 14
 	// FieldPathParams: Path variables, percent-encoding untouched.
-	FieldPathParams uint16 = 15
+	FieldPathParams = 15
 	// FieldStageVariables: Variables of the stage.
-	FieldStageVariables uint16 = 16
+	FieldStageVariables = 16
 	// FieldSourceIP: Address of the client, without port or zone, IPv4-mapped IPv6 written as IPv4.
-	FieldSourceIP uint16 = 17
+	FieldSourceIP = 17
 	// FieldSourcePort: Port of the client.
-	FieldSourcePort uint16 = 18
+	FieldSourcePort = 18
 	// FieldProtocol: HTTP/1.1 or HTTP/2.0, for logs.
-	FieldProtocol uint16 = 19
+	FieldProtocol = 19
 	// FieldTLSVersion: TLSv1.2 or TLSv1.3.
-	FieldTLSVersion uint16 = 20
+	FieldTLSVersion = 20
 	// FieldTLSServerName: SNI of the connection, lower case.
-	FieldTLSServerName uint16 = 21
+	FieldTLSServerName = 21
 	// FieldPrincipal: Principal that authorize established; absent before it.
-	FieldPrincipal uint16 = 22
+	FieldPrincipal = 22
 	// FieldContext: Context values that authorize established.
-	FieldContext uint16 = 23
+	FieldContext = 23
 	// FieldAPIKeyID: Id of the API key that identify established.
-	FieldAPIKeyID uint16 = 24
+	FieldAPIKeyID = 24
 	// FieldUsagePlanID: Usage plan of that key.
-	FieldUsagePlanID uint16 = 25
+	FieldUsagePlanID = 25
 	// FieldBody: Request body as the body mode of the manifest says.
-	FieldBody uint16 = 26
+	FieldBody = 26
 	// FieldBodyTruncated: 1 when body is only the beginning.
-	FieldBodyTruncated uint16 = 27
+	FieldBodyTruncated = 27
 	// FieldBodyLength: Length of the whole body when it is known.
-	FieldBodyLength uint16 = 28
+	FieldBodyLength = 28
 	// FieldRequestPath: Path as the client sent it, stage and base path included.
-	FieldRequestPath uint16 = 29
+	FieldRequestPath = 29
 	// FieldState: What an earlier hook of the same policy left in its result's state, in this request.
-	FieldState uint16 = 30
+	FieldState = 30
 	// FieldStatus: Status of the response (map_response, observe).
-	FieldStatus uint16 = 31
+	FieldStatus = 31
 	// FieldResponseHeaders: Response headers, names lower case (map_response, observe).
-	FieldResponseHeaders uint16 = 32
+	FieldResponseHeaders = 32
 	// FieldResponseBody: Response body as the body mode says (map_response).
-	FieldResponseBody uint16 = 33
+	FieldResponseBody = 33
 	// FieldResponseBodyTruncated: 1 when response_body is only the beginning.
-	FieldResponseBodyTruncated uint16 = 34
+	FieldResponseBodyTruncated = 34
 	// FieldResponseLength: Bytes of body sent (observe).
-	FieldResponseLength uint16 = 35
+	FieldResponseLength = 35
 	// FieldResponseLatencyUS: Microseconds from the request's head to the response's end (observe).
-	FieldResponseLatencyUS uint16 = 36
+	FieldResponseLatencyUS = 36
 	// FieldIntegrationLatencyUS: Microseconds spent in the integration (map_response, observe).
-	FieldIntegrationLatencyUS uint16 = 37
+	FieldIntegrationLatencyUS = 37
 	// FieldIntegrationStatus: Status that the upstream answered (map_response, observe).
-	FieldIntegrationStatus uint16 = 38
+	FieldIntegrationStatus = 38
 	// FieldCacheStatus: hit, miss, bypass, stale or absent (observe).
-	FieldCacheStatus uint16 = 39
+	FieldCacheStatus = 39
 	// FieldErrorType: Amazon's error type when the gateway itself answered (map_response, observe).
-	FieldErrorType uint16 = 40
+	FieldErrorType = 40
 	// FieldConfig: The policy's config: JSON, or the bytes of a string (configure).
-	FieldConfig uint16 = 41
+	FieldConfig = 41
 	// FieldPluginID: Id of the plugin (configure).
-	FieldPluginID uint16 = 42
+	FieldPluginID = 42
 	// FieldHTTPStatus: Answer of an outbound call: its status (http call).
-	FieldHTTPStatus uint16 = 43
+	FieldHTTPStatus = 43
 	// FieldHTTPHeaders: Answer of an outbound call: its headers (http call).
-	FieldHTTPHeaders uint16 = 44
+	FieldHTTPHeaders = 44
 	// FieldHTTPBody: Answer of an outbound call: its body (http call).
-	FieldHTTPBody uint16 = 45
+	FieldHTTPBody = 45
 	// FieldIntegration: The route's integration as JSON, as in its API document; absent when the route has none (integrate, map_response).
-	FieldIntegration uint16 = 46
+	FieldIntegration = 46
 )
 
 // The fields of a result.
 const (
 	// ResultDecision: One of the decisions; absent is continue.
-	ResultDecision uint16 = 1
+	ResultDecision = 1
 	// ResultScope: One of the scopes: for how many requests the result holds; absent is request.
-	ResultScope uint16 = 2
+	ResultScope = 2
 	// ResultTTLMS: How long an identity-scoped result holds, milliseconds, at most 24 hours; absent or zero is no caching.
-	ResultTTLMS uint16 = 3
+	ResultTTLMS = 3
 	// ResultStatus: Status of a deny or a reply; absent is the hook's deny_status, or 200 for a reply.
-	ResultStatus uint16 = 4
+	ResultStatus = 4
 	// ResultErrorType: x-amzn-ErrorType of a deny; absent is the status's.
-	ResultErrorType uint16 = 5
+	ResultErrorType = 5
 	// ResultMessage: Message for the client of a deny; absent is the status's.
-	ResultMessage uint16 = 6
+	ResultMessage = 6
 	// ResultReason: Why, for the operator's log; never shown to the client.
-	ResultReason uint16 = 7
+	ResultReason = 7
 	// ResultPrincipal: Who calls (authorize).
-	ResultPrincipal uint16 = 8
+	ResultPrincipal = 8
 	// ResultContext: Context values for later hooks (authorize).
-	ResultContext uint16 = 9
+	ResultContext = 9
 	// ResultHeaders: Headers of a deny or a reply.
-	ResultHeaders uint16 = 10
+	ResultHeaders = 10
 	// ResultBody: Body of a reply, or of a deny that wants its own body.
-	ResultBody uint16 = 11
+	ResultBody = 11
 	// ResultAPIKey: The API key that the request carries; the host looks it up (identify).
-	ResultAPIKey uint16 = 12
+	ResultAPIKey = 12
 	// ResultBuckets: Buckets to draw from; all or none (throttle).
-	ResultBuckets uint16 = 13
+	ResultBuckets = 13
 	// ResultEdits: Changes, applied in order, all or none (map_request, integrate, map_response).
-	ResultEdits uint16 = 14
+	ResultEdits = 14
 	// ResultCacheKey: Parts of the cache key, hashed as a tuple (cache_key).
-	ResultCacheKey uint16 = 15
+	ResultCacheKey = 15
 	// ResultCacheTTLMS: How long an answer may be kept, milliseconds; absent is what the answer itself says (cache_key).
-	ResultCacheTTLMS uint16 = 16
+	ResultCacheTTLMS = 16
 	// ResultCacheBypass: 1: neither look up nor store (cache_key).
-	ResultCacheBypass uint16 = 17
+	ResultCacheBypass = 17
 	// ResultCallMethod: Method of the call; absent is the request's (integrate).
-	ResultCallMethod uint16 = 18
+	ResultCallMethod = 18
 	// ResultCallURL: Absolute URL of the call; without it and without a reply there is no call (integrate).
-	ResultCallURL uint16 = 19
+	ResultCallURL = 19
 	// ResultCallFlags: Sum of call flags (integrate).
-	ResultCallFlags uint16 = 20
+	ResultCallFlags = 20
 	// ResultCallTimeoutMS: Whole time of the call, milliseconds; absent is 29000 (integrate).
-	ResultCallTimeoutMS uint16 = 21
+	ResultCallTimeoutMS = 21
 	// ResultCallAuthority: Host of the call; absent is the URL's (integrate).
-	ResultCallAuthority uint16 = 22
+	ResultCallAuthority = 22
 	// ResultIdentity: Selectors that make the identity of this policy (configure).
-	ResultIdentity uint16 = 23
+	ResultIdentity = 23
 	// ResultError: The config is refused, and why (configure).
-	ResultError uint16 = 24
+	ResultError = 24
 	// ResultState: Bytes for later hooks of the same policy in this request; only with scope request.
-	ResultState uint16 = 25
+	ResultState = 25
 	// ResultLabels: Extra fields of the access log (observe).
-	ResultLabels uint16 = 26
+	ResultLabels = 26
 	// ResultHTTPMethod: Outbound call: method (http call).
-	ResultHTTPMethod uint16 = 27
+	ResultHTTPMethod = 27
 	// ResultHTTPURL: Outbound call: absolute URL (http call).
-	ResultHTTPURL uint16 = 28
+	ResultHTTPURL = 28
 	// ResultHTTPHeaders: Outbound call: headers (http call).
-	ResultHTTPHeaders uint16 = 29
+	ResultHTTPHeaders = 29
 	// ResultHTTPBody: Outbound call: body (http call).
-	ResultHTTPBody uint16 = 30
+	ResultHTTPBody = 30
 	// ResultHTTPTimeoutMS: Outbound call: time, milliseconds; absent is 1500 (http call).
-	ResultHTTPTimeoutMS uint16 = 31
+	ResultHTTPTimeoutMS = 31
 	// ResultWithoutBody: Hooks, by name, that need no body with this config, whatever the manifest says (configure).
-	ResultWithoutBody uint16 = 32
+	ResultWithoutBody = 32
 )
 
 // The decisions.
 const (
 	// DecisionContinue: No opinion: go on.
-	DecisionContinue uint64 = 0
+	DecisionContinue = 0
 	// DecisionAllow: Allowed (guard, authorize). An authorize hook that says continue denies.
-	DecisionAllow uint64 = 1
+	DecisionAllow = 1
 	// DecisionDeny: Refused with status, error_type and message.
-	DecisionDeny uint64 = 2
+	DecisionDeny = 2
 	// DecisionReply: Answer with status, headers and body (map_request, integrate).
-	DecisionReply uint64 = 3
+	DecisionReply = 3
 )
 
 // The scopes.
 const (
 	// ScopeRequest: Holds for this request.
-	ScopeRequest uint64 = 0
+	ScopeRequest = 0
 	// ScopeRoute: A static plan: holds for every request of this route until the configuration changes. Selectors in values are read anew for each request.
-	ScopeRoute uint64 = 1
+	ScopeRoute = 1
 	// ScopeIdentityRoute: Holds for this identity on this route for ttl_ms.
-	ScopeIdentityRoute uint64 = 2
+	ScopeIdentityRoute = 2
 	// ScopeIdentity: Holds for this identity on every route of this policy for ttl_ms.
-	ScopeIdentity uint64 = 3
+	ScopeIdentity = 3
 )
 
 // The operations of an edit.
 const (
 	// OpSetHeader: Replace all values of a header by one.
-	OpSetHeader uint16 = 1
+	OpSetHeader = 1
 	// OpAddHeader: Append a value.
-	OpAddHeader uint16 = 2
+	OpAddHeader = 2
 	// OpRemoveHeader: Remove all values.
-	OpRemoveHeader uint16 = 3
+	OpRemoveHeader = 3
 	// OpSetQuery: Replace all values of a query parameter by one; the value is percent-encoded by the host.
-	OpSetQuery uint16 = 4
+	OpSetQuery = 4
 	// OpAddQuery: Append a query parameter.
-	OpAddQuery uint16 = 5
+	OpAddQuery = 5
 	// OpRemoveQuery: Remove all values of a query parameter.
-	OpRemoveQuery uint16 = 6
+	OpRemoveQuery = 6
 	// OpSetPath: Path to send, byte for byte (map_request).
-	OpSetPath uint16 = 7
+	OpSetPath = 7
 	// OpSetMethod: Method to send (map_request).
-	OpSetMethod uint16 = 8
+	OpSetMethod = 8
 	// OpSetAuthority: Host to send (map_request).
-	OpSetAuthority uint16 = 9
+	OpSetAuthority = 9
 	// OpSetStatus: Status to answer, three digits (map_response).
-	OpSetStatus uint16 = 10
+	OpSetStatus = 10
 	// OpSetBody: Replace the body (map_request, map_response, integrate).
-	OpSetBody uint16 = 11
+	OpSetBody = 11
 	// OpSetContext: Set a context value for later hooks and the access log.
-	OpSetContext uint16 = 12
+	OpSetContext = 12
 	// OpSetRawQuery: Query to send, byte for byte, without the question mark (map_request).
-	OpSetRawQuery uint16 = 13
+	OpSetRawQuery = 13
 )
 
 // The flags of a call plan.
 const (
 	// CallNoHeaders: Send none of the request's headers, only what edits set.
-	CallNoHeaders uint64 = 1
+	CallNoHeaders = 1
 	// CallNoQuery: Do not append the request's query to the URL.
-	CallNoQuery uint64 = 2
+	CallNoQuery = 2
 	// CallNoBody: Do not send the request's body.
-	CallNoBody uint64 = 4
+	CallNoBody = 4
 	// CallInsecure: Do not verify the upstream's certificate; honoured only where the policy's config says so (Amazon's tlsConfig.insecureSkipVerification).
-	CallInsecure uint64 = 8
+	CallInsecure = 8
 )
 
 // What a capability answers.
 const (
 	// StatusOK: Done.
-	StatusOK int32 = 0
+	StatusOK = 0
 	// StatusNotFound: No such thing.
-	StatusNotFound int32 = -1
+	StatusNotFound = -1
 	// StatusNotGranted: The policy's grants do not reach that far.
-	StatusNotGranted int32 = -2
+	StatusNotGranted = -2
 	// StatusBadArgument: A pointer, length or value is wrong.
-	StatusBadArgument int32 = -3
+	StatusBadArgument = -3
 	// StatusInvalid: The thing was looked at and is not valid (a signature).
-	StatusInvalid int32 = -4
+	StatusInvalid = -4
 	// StatusUnavailable: The other side cannot be reached.
-	StatusUnavailable int32 = -5
+	StatusUnavailable = -5
 	// StatusTimeout: The deadline passed.
-	StatusTimeout int32 = -6
+	StatusTimeout = -6
 	// StatusLimit: A limit was reached.
-	StatusLimit int32 = -7
+	StatusLimit = -7
 	// StatusInternal: The host failed.
-	StatusInternal int32 = -8
+	StatusInternal = -8
 )
 
 // RequestTypes is the type of each request field.

@@ -1,0 +1,69 @@
+// Package identify is the identify hook: which API key does the request carry? The host looks
+// it up.
+package identify
+
+import (
+	"github.com/wasmgate/wasmgate/sdk/go"
+	"github.com/wasmgate/wasmgate/sdk/go/internal/wire"
+)
+
+// Request is what the hook is told; see [wasmgate.Request].
+type Request = wasmgate.Request
+
+// Result is where the key is. The zero value says that the request carries none.
+type Result struct {
+	// Decision is Continue or Deny.
+	Decision wasmgate.Decision
+	// Hold is for how many requests the result holds; the zero value is this one.
+	Hold wasmgate.Hold
+	// Answer is what the client of a deny gets.
+	Answer wasmgate.Answer
+	// Reason is for the operator's log; the client never sees it.
+	Reason string
+	// APIKey is the key's value, such as Select("header.x-api-key").
+	APIKey wasmgate.Value
+	// State is for later hooks of the same policy in this request, at most 4 KiB; only
+	// without Hold.
+	State []byte
+}
+
+// Key says that the request's API key is key.
+func Key(key wasmgate.Value) Result { return Result{APIKey: key} }
+
+// Deny refuses with 403.
+func Deny() Result { return Result{Decision: wasmgate.Deny} }
+
+// ForRoute makes r hold for every request of this route until the configuration changes.
+func (r Result) ForRoute() Result {
+	r.Hold = wasmgate.ForRoute()
+	return r
+}
+
+// ForIdentity makes r hold for this identity on every route of this policy, for ttl.
+func (r Result) ForIdentity(ttl wasmgate.Duration) Result {
+	r.Hold = wasmgate.ForIdentity(ttl)
+	return r
+}
+
+// ForIdentityOnRoute makes r hold for this identity on this route, for ttl.
+func (r Result) ForIdentityOnRoute(ttl wasmgate.Duration) Result {
+	r.Hold = wasmgate.ForIdentityOnRoute(ttl)
+	return r
+}
+
+// Because gives the operator's log a reason.
+func (r Result) Because(reason string) Result {
+	r.Reason = reason
+	return r
+}
+
+// Handle makes f the plugin's identify hook; call it once, in init.
+func Handle(f func(*Request) Result) {
+	wasmgate.Register(wire.HookIdentify, func(q *wasmgate.Request, w *wasmgate.Writer) {
+		r := f(q)
+		w.Verdict(r.Decision, r.Hold, &r.Answer, r.Reason)
+		w.Content(&r.Answer)
+		w.Value(wire.ResultAPIKey, r.APIKey)
+		w.Bytes(wire.ResultState, r.State)
+	})
+}

@@ -1,0 +1,9 @@
+package maprequest
+
+import (
+	"github.com/wasmgate/wasmgate/sdk/go"
+	"github.com/wasmgate/wasmgate/sdk/go/internal/wire"
+)
+
+//go:wasmexport wg_map_request
+func export(n uint32) int64 { return wasmgate.Serve(wire.HookMapRequest, n) }

@@ -1,0 +1,60 @@
+// Package mapresponse is the map_response hook: change the response.
+package mapresponse
+
+import (
+	"github.com/wasmgate/wasmgate/sdk/go"
+	"github.com/wasmgate/wasmgate/sdk/go/internal/wire"
+)
+
+// Request is what the hook is told; see [wasmgate.Request].
+type Request = wasmgate.Request
+
+// Result is the changes. The zero value changes nothing.
+type Result struct {
+	// Hold is for how many requests the result holds; the zero value is this one.
+	Hold wasmgate.Hold
+	// Reason is for the operator's log; the client never sees it.
+	Reason string
+	// Edits are applied in order, all or none, at most 256.
+	Edits []wasmgate.Edit
+	// State is for later hooks of the same policy in this request, at most 4 KiB; only
+	// without Hold.
+	State []byte
+}
+
+// Change applies the edits.
+func Change(edits ...wasmgate.Edit) Result { return Result{Edits: edits} }
+
+// ForRoute makes r hold for every request of this route until the configuration changes.
+func (r Result) ForRoute() Result {
+	r.Hold = wasmgate.ForRoute()
+	return r
+}
+
+// ForIdentity makes r hold for this identity on every route of this policy, for ttl.
+func (r Result) ForIdentity(ttl wasmgate.Duration) Result {
+	r.Hold = wasmgate.ForIdentity(ttl)
+	return r
+}
+
+// ForIdentityOnRoute makes r hold for this identity on this route, for ttl.
+func (r Result) ForIdentityOnRoute(ttl wasmgate.Duration) Result {
+	r.Hold = wasmgate.ForIdentityOnRoute(ttl)
+	return r
+}
+
+// Because gives the operator's log a reason.
+func (r Result) Because(reason string) Result {
+	r.Reason = reason
+	return r
+}
+
+// Handle makes f the plugin's map_response hook; call it once, in init.
+func Handle(f func(*Request) Result) {
+	wasmgate.Register(wire.HookMapResponse, func(q *wasmgate.Request, w *wasmgate.Writer) {
+		r := f(q)
+		w.Verdict(wasmgate.Continue, r.Hold, &wasmgate.Answer{}, r.Reason)
+		w.Edits(wire.ResultEdits, r.Edits)
+		w.Bytes(wire.ResultState, r.State)
+	})
+}

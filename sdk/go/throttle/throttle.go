@@ -1,0 +1,69 @@
+// Package throttle is the throttle hook: which token buckets does the request draw from? The
+// host keeps them, and answers 429 when one is empty.
+package throttle
+
+import (
+	"github.com/wasmgate/wasmgate/sdk/go"
+	"github.com/wasmgate/wasmgate/sdk/go/internal/wire"
+)
+
+// Request is what the hook is told; see [wasmgate.Request].
+type Request = wasmgate.Request
+
+// Result is the buckets, drawn from all or none. The zero value does not throttle.
+type Result struct {
+	// Decision is Continue or Deny.
+	Decision wasmgate.Decision
+	// Hold is for how many requests the result holds; the zero value is this one.
+	Hold wasmgate.Hold
+	// Answer is what the client of a deny gets.
+	Answer wasmgate.Answer
+	// Reason is for the operator's log; the client never sees it.
+	Reason string
+	// Buckets are at most 32.
+	Buckets []wasmgate.Bucket
+	// State is for later hooks of the same policy in this request, at most 4 KiB; only
+	// without Hold.
+	State []byte
+}
+
+// Draw takes from all of the buckets or from none.
+func Draw(buckets ...wasmgate.Bucket) Result { return Result{Buckets: buckets} }
+
+// Deny refuses with 429.
+func Deny() Result { return Result{Decision: wasmgate.Deny} }
+
+// ForRoute makes r hold for every request of this route until the configuration changes.
+func (r Result) ForRoute() Result {
+	r.Hold = wasmgate.ForRoute()
+	return r
+}
+
+// ForIdentity makes r hold for this identity on every route of this policy, for ttl.
+func (r Result) ForIdentity(ttl wasmgate.Duration) Result {
+	r.Hold = wasmgate.ForIdentity(ttl)
+	return r
+}
+
+// ForIdentityOnRoute makes r hold for this identity on this route, for ttl.
+func (r Result) ForIdentityOnRoute(ttl wasmgate.Duration) Result {
+	r.Hold = wasmgate.ForIdentityOnRoute(ttl)
+	return r
+}
+
+// Because gives the operator's log a reason.
+func (r Result) Because(reason string) Result {
+	r.Reason = reason
+	return r
+}
+
+// Handle makes f the plugin's throttle hook; call it once, in init.
+func Handle(f func(*Request) Result) {
+	wasmgate.Register(wire.HookThrottle, func(q *wasmgate.Request, w *wasmgate.Writer) {
+		r := f(q)
+		w.Verdict(r.Decision, r.Hold, &r.Answer, r.Reason)
+		w.Content(&r.Answer)
+		w.Buckets(wire.ResultBuckets, r.Buckets)
+		w.Bytes(wire.ResultState, r.State)
+	})
+}
