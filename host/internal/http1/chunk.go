@@ -22,10 +22,18 @@ func (b *Body) nextChunk(wait bool) error {
 		if err != ErrIncomplete || !wait {
 			return err
 		}
-		if err = b.r.Fill(); err == io.EOF {
-			return io.ErrUnexpectedEOF
-		} else if err != nil {
-			return err
+		// Parse again only when it can lead further: a byte at a time must not cost the
+		// square of its number.
+		for had := b.r.Buffered(); b.r.Buffered() < had+maxChunkLine; {
+			before := b.r.Buffered()
+			if err = b.r.Fill(); err == io.EOF {
+				return io.ErrUnexpectedEOF
+			} else if err != nil {
+				return err
+			}
+			if mayEndLine(b.r.buf[b.r.r:b.r.w], before) {
+				break
+			}
 		}
 	}
 }
@@ -45,7 +53,7 @@ func (b *Body) parseChunk() error {
 		at = 2
 	}
 	size, n, err := parseChunkHeader(buf[at:])
-	if err == ErrIncomplete && len(buf)-at > maxChunkLine {
+	if err == ErrIncomplete && len(buf)-at >= maxChunkLine {
 		err = errChunkExtLong
 	}
 	if err != nil {

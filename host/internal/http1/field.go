@@ -79,6 +79,12 @@ func endOfSection(buf []byte, at int) (bool, error) {
 	return true, nil
 }
 
+// mayEndLine tells whether the bytes from seen on can end a line or break one, so that
+// parsing again leads further.
+func mayEndLine(buf []byte, seen int) bool {
+	return bytes.IndexByte(buf[seen:], '\n') >= 0 || seen > 0 && buf[seen-1] == '\r' && seen < len(buf)
+}
+
 // class is what a field name means to a gateway.
 type class uint8
 

@@ -1,8 +1,6 @@
 package http1
 
 import (
-	"bytes"
-
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 )
 
@@ -62,7 +60,7 @@ func (q *Request) Reset(header *exchange.Header) {
 // gateway may set are taken out, see [CleanRequest]. buf is changed: names and the
 // authority become lower case.
 func (q *Request) Parse(buf []byte, lim *Limits) (int, error) {
-	if q.seen > 0 && bytes.IndexByte(buf[q.seen:], '\n') < 0 {
+	if q.seen > 0 && !mayEndLine(buf, q.seen) {
 		q.seen = len(buf)
 		return 0, q.incomplete(buf, lim)
 	}

@@ -35,7 +35,7 @@ func (p *Response) Reset(header *exchange.Header) {
 // decides whether there is a body (RFC 9112 6.3). An answer 1xx is a head of its own, the
 // final one follows. Framing and hop-by-hop fields are taken out of the header.
 func (p *Response) Parse(buf []byte, method string, lim *Limits) (int, error) {
-	if p.seen > 0 && bytes.IndexByte(buf[p.seen:], '\n') < 0 && len(buf) < lim.Head {
+	if p.seen > 0 && !mayEndLine(buf, p.seen) && len(buf) < lim.Head {
 		p.seen = len(buf)
 		return 0, ErrIncomplete
 	}

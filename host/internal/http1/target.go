@@ -107,8 +107,9 @@ func parseAuthority(b []byte) ([]byte, error) {
 	if len(b) == 0 || len(b) > 261 { // 255 for a name, 6 for the port
 		return nil, errHost
 	}
-	var end int
+	end := 0
 	if b[0] == '[' {
+		end = 1
 		for end < len(b) && b[end] != ']' {
 			b[end] = lowerHost(b[end])
 			end++
@@ -116,7 +117,7 @@ func parseAuthority(b []byte) ([]byte, error) {
 		if end == len(b) {
 			return nil, errHost
 		}
-		if a, err := netip.ParseAddr(alias(b[1:end])); err != nil || !a.Is6() || a.Zone() != "" {
+		if a, err := netip.ParseAddr(alias(b[1:end])); err != nil || !a.Is6() {
 			return nil, errHost
 		}
 		end++

@@ -63,15 +63,22 @@ func parse(block string) (Case, error) {
 			raw.WriteString(line[2:])
 		case line == "> --":
 			trailers = true
-		case strings.HasPrefix(line, "> ") && verdicts == 0:
-			verdicts++
-			if err := c.verdict(line[2:]); err != nil {
-				return c, err
-			}
-		case strings.HasPrefix(line, "> ") && trailers:
-			c.Trailer = append(c.Trailer, line[2:])
 		case strings.HasPrefix(line, "> "):
-			c.Fields = append(c.Fields, line[2:])
+			text, err := unescape(line[2:])
+			if err != nil {
+				return c, fmt.Errorf("line %q: %w", line, err)
+			}
+			verdicts++
+			switch {
+			case verdicts == 1:
+				if err := c.verdict(line[2:]); err != nil {
+					return c, err
+				}
+			case trailers:
+				c.Trailer = append(c.Trailer, string(text))
+			default:
+				c.Fields = append(c.Fields, string(text))
+			}
 		default:
 			return c, fmt.Errorf("line %q is neither input nor verdict", line)
 		}
@@ -101,8 +108,9 @@ func (c *Case) verdict(s string) error {
 		}
 		rest, c.Body = line, text
 	}
-	c.Line = rest
-	return nil
+	text, err := unescape(rest)
+	c.Line = string(text)
+	return err
 }
 
 var repeat = regexp.MustCompile(`\\\*([0-9]+)\(([^)]*)\)`)
