@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	abi "github.com/wasmgate/wasmgate/abi/v1"
+	"github.com/wasmgate/wasmgate/host/internal/exchange"
+	"github.com/wasmgate/wasmgate/host/internal/problem"
+)
+
+// integrate asks the integrate hooks in order until one answers or names a call.
+func (r *request) integrate() error {
+	steps := r.route.steps[abi.HookIntegrate]
+	for i := range steps {
+		s := &steps[i]
+		p, err := r.resolve(s)
+		if err != nil {
+			return err
+		}
+		switch {
+		case p == nil:
+			continue
+		case p.decision == abi.DecisionDeny:
+			return r.denied(p)
+		case p.decision == abi.DecisionReply:
+			r.reply(p)
+			return nil
+		case p.hasCall:
+			return r.callUpstream(s, p)
+		}
+	}
+	return problem.New(problem.Internal, fmt.Errorf("route %q: no integrate hook answered", r.route.Key))
+}
+
+// callUpstream sends the call that p plans.
+func (r *request) callUpstream(s *step, p *plan) error {
+	c := &p.call
+	header := &r.x.Header
+	if c.flags&abi.CallNoHeaders != 0 || len(p.edits) > 0 || r.route.wantsResponseBody {
+		header = r.outgoing(c.flags)
+		if err := r.applyRequest(p.edits, header); err != nil {
+			return r.editFailed(s, err)
+		}
+	}
+	call := UpstreamCall{
+		Method:  cmp.Or(r.string(c.method), r.method),
+		Header:  header,
+		NoBody:  c.flags&abi.CallNoBody != 0,
+		Timeout: c.timeout,
+	}
+	authority := cmp.Or(r.authority, r.string(c.authority))
+	up, host, err := r.upstreamOf(s, c)
+	if err != nil {
+		return err
+	}
+	call.Authority = cmp.Or(authority, host)
+	if call.Target, err = r.target(c); err != nil {
+		return err
+	}
+	r.upstream.started = time.Now()
+	err = up.Do(r.x, &call)
+	r.upstream.took = time.Since(r.upstream.started)
+	r.upstream.status = r.x.Response.Status
+	return err
+}
+
+// outgoing is a copy of the request's header to change: the cache still needs the
+// client's own for Vary.
+func (r *request) outgoing(flags abi.CallFlags) *exchange.Header {
+	h := &r.out
+	h.Reset()
+	if flags&abi.CallNoHeaders == 0 {
+		for name, v := range r.x.Header.All() {
+			h.AppendAlias(name, v)
+		}
+	}
+	if r.route.wantsResponseBody {
+		h.Del("accept-encoding")
+	}
+	return h
+}
+
+// upstreamOf finds the pool and the host of c's URL for this request, and leaves the
+// URL's path in r.urlPath when it had to be computed.
+func (r *request) upstreamOf(s *step, c *callPlan) (Upstream, string, error) {
+	if c.upstream != nil {
+		return c.upstream, c.host, nil
+	}
+	scheme, host, path, err := splitURL(r.string(c.url))
+	if err != nil {
+		return nil, "", r.editFailed(s, err)
+	}
+	r.urlPath = path
+	up, err := r.p.upstreams.Upstream(scheme, host, host != r.route.Host, false)
+	return up, host, err
+}
+
+// target is the origin-form to send: the path of c's URL, then the request's query.
+func (r *request) target(c *callPlan) ([]byte, error) {
+	from := len(r.kept)
+	if c.upstream != nil {
+		r.kept = c.target.appendTo(r.kept, r)
+	} else {
+		r.kept = append(r.kept, r.urlPath...)
+	}
+	if c.flags&abi.CallNoQuery == 0 && r.query != "" {
+		separator := byte('?')
+		if bytes.IndexByte(r.kept[from:], '?') >= 0 {
+			separator = '&'
+		}
+		r.kept = append(append(r.kept, separator), r.query...)
+	}
+	target := r.kept[from:len(r.kept):len(r.kept)]
+	if i := strings.IndexFunc(text(target), notQuery); i >= 0 {
+		return nil, problem.New(problem.BadRequest, fmt.Errorf("integration target %q: byte %#x may not stand there", target, target[i]))
+	}
+	return target, nil
+}
+
+// bind finds the upstream of a kept plan whose URL names it literally. A host that the
+// operator did not write counts as computed, also when the plugin wrote it.
+func (p *plan) bind(r *request, s *Policy) error {
+	if !p.hasCall || len(p.call.url) == 0 || p.call.url[0].kind != 0 {
+		return nil
+	}
+	first := p.call.url[0].literal
+	_, rest, ok := strings.Cut(first, "://")
+	end := strings.IndexAny(rest, "/?")
+	if !ok || end < 0 && len(p.call.url) > 1 {
+		return nil // the authority goes on in a selector
+	}
+	scheme, host, target, err := splitURL(first)
+	if err != nil {
+		return err
+	}
+	constant := host == r.route.Host || s.Constant != nil && s.Constant(host)
+	insecure := p.call.flags&abi.CallInsecure != 0 && constant
+	up, err := r.p.upstreams.Upstream(scheme, host, !constant, insecure)
+	if err != nil {
+		return err
+	}
+	p.call.upstream, p.call.host = up, host
+	p.call.target = append(value{{literal: target}}, p.call.url[1:]...)
+	return nil
+}
+
+// splitURL takes an absolute URL apart without decoding anything.
+func splitURL(u string) (scheme, host, target string, err error) {
+	scheme, rest, ok := strings.Cut(u, "://")
+	if !ok || scheme != "http" && scheme != "https" {
+		return "", "", "", fmt.Errorf("result: call_url %q, want http:// or https://", u)
+	}
+	host, target = rest, "/"
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		host, target = rest[:i], rest[i:]
+	}
+	if strings.HasPrefix(target, "?") {
+		target = "/" + target
+	}
+	if host == "" || strings.ContainsFunc(host, notAuthority) {
+		return "", "", "", fmt.Errorf("result: call_url %q: host %q, want host or host:port", u, host)
+	}
+	if strings.ContainsFunc(target, notQuery) {
+		return "", "", "", fmt.Errorf("result: call_url %q: target %q holds what may not stand in a URL", u, target)
+	}
+	return scheme, host, target, nil
+}

@@ -1,0 +1,338 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wasmgate/wasmgate/host/internal/document"
+	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/openapi"
+	"github.com/wasmgate/wasmgate/host/internal/pipeline"
+	"github.com/wasmgate/wasmgate/host/internal/route"
+	"github.com/wasmgate/wasmgate/host/model"
+)
+
+// snapshot is what one configuration became: the part that serves and what status tells.
+type snapshot struct {
+	serving  *pipeline.Snapshot
+	digest   [32]byte
+	loaded   time.Time
+	apis     []*compiledAPI
+	policies []*boundPolicy // in order of their first use
+	plugins  *pluginSet
+	warnings []string
+}
+
+// compiledAPI is one document with its routes bound. A document that did not change, with
+// plugins and gateway policies that did not change, keeps its routes and their plans.
+type compiledAPI struct {
+	id     [32]byte
+	api    *model.API
+	routes []route.Route[*pipeline.Route]
+	bound  []*boundPolicy // every policy that a route uses, once
+}
+
+// builder makes one snapshot.
+type builder struct {
+	*core
+	ctx      context.Context
+	plugins  *pluginSet
+	gateway  openapi.Gateway
+	previous map[[32]byte]*compiledAPI
+	problems document.Errors
+	used     map[[32]byte]*boundPolicy
+	failed   map[[32]byte]error // policies that could not be bound: not tried on each route
+	order    []*boundPolicy
+}
+
+// build makes a snapshot of the files as they are now. On an error nothing of it is left
+// behind, and every error is told, not the first.
+func (c *core) build(ctx context.Context, previous *snapshot) (_ *snapshot, err error) {
+	documents, err := openapi.LoadDir(c.config.APIs.Dir, openapi.Options{Resolver: c.config.Resolver})
+	var problems document.Errors
+	if err != nil && !errors.As(err, &problems) {
+		return nil, err
+	}
+	plugins, broken := c.modules.open(ctx, c.config.Plugins.Dir, c.config.Plugins.ModuleBytes)
+	problems = append(problems, broken...)
+	b := &builder{core: c, ctx: ctx, plugins: plugins, previous: make(map[[32]byte]*compiledAPI),
+		problems: problems, used: make(map[[32]byte]*boundPolicy), failed: make(map[[32]byte]error)}
+	if documents != nil {
+		b.gateway = documents.Gateway
+	}
+	if previous != nil {
+		for _, a := range previous.apis {
+			b.previous[a.id] = a
+		}
+	}
+	s := &snapshot{plugins: plugins, loaded: time.Now()}
+	if documents != nil {
+		for i := range documents.APIs {
+			s.apis = append(s.apis, b.compile(&documents.APIs[i]))
+		}
+		for _, w := range documents.Warnings {
+			s.warnings = append(s.warnings, w.String())
+		}
+	}
+	s.policies = b.order
+	table, err := b.table(s.apis)
+	if err := b.problems.Err(); err != nil {
+		c.giveBack(s)
+		return nil, &ConfigErrors{err.(document.Errors)}
+	}
+	if err != nil {
+		c.giveBack(s)
+		return nil, configErrors(err)
+	}
+	s.digest = digestAPIs(s.apis)
+	s.serving = pipeline.NewSnapshot(table, func() { c.giveBack(s) })
+	return s, nil
+}
+
+// giveBack ends s's part in policies and plugins.
+func (c *core) giveBack(s *snapshot) {
+	for _, p := range s.policies {
+		c.policies.release(p)
+	}
+	s.plugins.release()
+}
+
+func digestAPIs(apis []*compiledAPI) [32]byte {
+	h := sha256.New()
+	for _, a := range apis {
+		h.Write(a.id[:])
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+func (b *builder) table(apis []*compiledAPI) (*route.Table[*pipeline.Route], error) {
+	list := make([]route.API[*pipeline.Route], 0, len(apis))
+	for _, a := range apis {
+		if a == nil {
+			return nil, nil // its problem is told already
+		}
+		list = append(list, route.API[*pipeline.Route]{ID: a.api.ID, Protocol: a.api.Protocol, Stage: a.api.Stage,
+			Domains: a.api.Domains, BasePath: a.api.BasePath, Routes: a.routes, Position: a.api.Position})
+	}
+	return route.Build(list)
+}
+
+// compile binds all policies of one document; nil when there were problems.
+func (b *builder) compile(api *model.API) *compiledAPI {
+	policies := b.policiesOf(api)
+	id, ok := b.identify(api, policies)
+	if !ok {
+		return nil
+	}
+	if old := b.previous[id]; old != nil {
+		for _, p := range old.bound {
+			b.share(p)
+		}
+		return old
+	}
+	a := &compiledAPI{id: id, api: api}
+	shared := &pipeline.API{ID: api.ID, Stage: api.Stage, Protocol: api.Protocol,
+		StageVariables: api.StageVariables, Keys: b.keys(api)}
+	failed := len(b.problems)
+	seen := make(map[*boundPolicy]bool)
+	for i := range api.Routes {
+		r := &api.Routes[i]
+		list := b.bindAll(policies[i])
+		bound := make([]*pipeline.Policy, len(list))
+		for j, p := range list {
+			bound[j] = p.Policy
+			if !seen[p] {
+				seen[p] = true
+				a.bound = append(a.bound, p)
+			}
+		}
+		compiled := pipeline.NewRoute(pipeline.Route{API: shared, Key: r.Key(), Path: r.Path,
+			Integration: integrationJSON(r.Integration), Host: constantHost(r.Integration), Cache: b.cache.Group(api.ID + "/" + api.Stage),
+			Metrics: b.observer.Route(api.ID, api.Stage, r.Key(), r.Method)}, bound)
+		if !compiled.Integrates() && len(b.problems) == failed {
+			b.report(r.Position, r.Key(), "no integration", "x-amazon-apigateway-integration or a policy with an integrate hook")
+		}
+		a.routes = append(a.routes, route.Route[*pipeline.Route]{Method: r.Method, Path: r.Path, Value: compiled, Position: r.Position})
+	}
+	if len(b.problems) > failed {
+		return nil
+	}
+	return a
+}
+
+// policiesOf is the policies of each route in the order that they run: the gateway's, the
+// API's, the route's authorizers, its own, and the one that integrates.
+func (b *builder) policiesOf(api *model.API) [][]model.Policy {
+	all := make([][]model.Policy, len(api.Routes))
+	common := slices.Concat(b.gateway.Policies, api.Policies)
+	for i := range api.Routes {
+		r := &api.Routes[i]
+		list := slices.Clone(common)
+		for j := range r.Authorizers {
+			p, err := authorizerPolicy(&r.Authorizers[j])
+			if err != nil {
+				b.report(r.Authorizers[j].Position, "authorizer "+r.Authorizers[j].Name, err.Error(), "")
+				continue
+			}
+			list = append(list, p)
+		}
+		list = append(list, r.Policies...)
+		if r.Integration != nil {
+			list = append(list, integrationPolicy(r.Integration))
+		}
+		all[i] = list
+	}
+	return all
+}
+
+// integrationPolicy is the one policy that serves every integration of its kind: the
+// route's own integration reaches it in the record.
+func integrationPolicy(i *model.Integration) model.Policy {
+	id := "http"
+	if i.Type == "mock" {
+		id = "mock"
+	}
+	return model.Policy{Plugin: id, Config: json.RawMessage("{}"), Position: i.Position}
+}
+
+// identify names what api compiles to: the document, its policies and their modules.
+func (b *builder) identify(api *model.API, policies [][]model.Policy) ([32]byte, bool) {
+	content, err := json.Marshal(struct {
+		API      *model.API
+		Policies [][]model.Policy
+		Keys     []model.APIKey
+	}{api, policies, b.gateway.Keys})
+	if err != nil {
+		b.report(api.Position, "", err.Error(), "")
+		return [32]byte{}, false
+	}
+	h := sha256.New()
+	h.Write(content)
+	ids := make(map[string]bool)
+	for _, list := range policies {
+		for i := range list {
+			ids[list[i].Plugin] = true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		if m, err := b.plugins.get(b.ctx, id); err == nil {
+			d := m.Digest()
+			h.Write(d[:])
+		} // an error is told with the position of the policy, in bindAll
+	}
+	return [32]byte(h.Sum(nil)), true
+}
+
+// report tells of one problem.
+func (b *builder) report(at model.Position, path, got, want string) {
+	b.problems = append(b.problems, document.Problem{Position: at, Path: path, Got: got, Want: want})
+}
+
+// bindAll binds one route's policies, in order, and reports those that cannot be.
+func (b *builder) bindAll(list []model.Policy) (bound []*boundPolicy) {
+	for i := range list {
+		p := &list[i]
+		module, err := b.plugins.get(b.ctx, p.Plugin)
+		if errors.Is(err, errNoPlugin) {
+			b.report(p.Position, "plugin", strconv.Quote(p.Plugin), "a plugin that there is: "+strings.Join(b.plugins.ids(), ", "))
+			continue
+		}
+		if err != nil {
+			if _, isFile := b.plugins.files[p.Plugin]; !isFile { // files are reported already
+				b.report(p.Position, "plugin", err.Error(), "")
+			}
+			continue
+		}
+		one, err := b.bind(module, p)
+		if err != nil {
+			b.report(p.Position, "policy "+p.Plugin, err.Error(), "")
+			continue
+		}
+		bound = append(bound, one)
+	}
+	return bound
+}
+
+// bind binds a policy once for the whole snapshot.
+func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, error) {
+	id := policyID(module.Digest(), p)
+	if one := b.used[id]; one != nil {
+		return one, nil
+	}
+	if err := b.failed[id]; err != nil {
+		return nil, err
+	}
+	one, err := b.policies.bind(b.ctx, module, p)
+	if err != nil {
+		b.failed[id] = err
+		return nil, err
+	}
+	b.used[id] = one
+	b.order = append(b.order, one)
+	return one, nil
+}
+
+// share takes a policy of the previous snapshot over.
+func (b *builder) share(p *boundPolicy) {
+	if b.used[p.ID] != nil {
+		return
+	}
+	b.core.policies.retain(p)
+	b.used[p.ID] = p
+	b.order = append(b.order, p)
+}
+
+// keys is the API keys that api accepts: its own and the gateway's.
+func (b *builder) keys(api *model.API) map[[32]byte]*model.APIKey {
+	keys := make(map[[32]byte]*model.APIKey, len(api.Keys)+len(b.gateway.Keys))
+	for _, list := range [...][]model.APIKey{b.gateway.Keys, api.Keys} {
+		for i := range list {
+			keys[list[i].SHA256] = &list[i]
+		}
+	}
+	return keys
+}
+
+func integrationJSON(i *model.Integration) []byte {
+	if i == nil {
+		return nil
+	}
+	data, err := json.Marshal(i)
+	if err != nil {
+		panic("encode integration: " + err.Error()) // strings, numbers and maps of them
+	}
+	return data
+}
+
+// constantHost is the authority of an integration's URI when no variable is part of it.
+func constantHost(i *model.Integration) string {
+	if i == nil {
+		return ""
+	}
+	_, rest, ok := strings.Cut(i.URI, "://")
+	if !ok {
+		return ""
+	}
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	if strings.ContainsAny(rest, "{}$") {
+		return ""
+	}
+	if u, err := url.Parse("http://" + rest); err != nil || u.User != nil {
+		return ""
+	}
+	return rest
+}
+
+// short is the beginning of a digest, for people.
+func short(d [32]byte) string { return hex.EncodeToString(d[:6]) }
