@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/wasmgate/wasmgate/plugins/internal/json"
@@ -45,9 +46,9 @@ func (f *faults) object(path string, v json.Value) *Object {
 	return o
 }
 
-// Err is every fault of the whole config, members that nobody asked for among them; empty
+// Err is every fault of the whole config, members that nobody asked for among them; nil
 // when there is none. Call it last, on any object of the config.
-func (o *Object) Err() string {
+func (o *Object) Err() error {
 	all := ""
 	add := func(fault string) {
 		if all != "" {
@@ -65,7 +66,10 @@ func (o *Object) Err() string {
 			}
 		}
 	}
-	return all
+	if all == "" {
+		return nil
+	}
+	return errors.New(all)
 }
 
 // Path is where the member of that name stands.

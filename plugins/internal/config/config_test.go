@@ -36,7 +36,11 @@ func TestFaults(t *testing.T) {
 		o.Objects("subs")
 		o.Pairs("pairs")
 		o.Object("each").Each(func(string, *Object) bool { return true })
-		if got := o.Err(); got != want {
+		got := ""
+		if err := o.Err(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
 			t.Errorf("%s:\n got %s\nwant %s", text, got, want)
 		}
 	}
@@ -56,7 +60,7 @@ func TestValues(t *testing.T) {
 	if p := o.Pairs("p"); len(p) != 1 || p[0] != (Pair{"k", "v"}) {
 		t.Errorf("got %v", p)
 	}
-	if err := o.Err(); err != "" {
+	if err := o.Err(); err != nil {
 		t.Error(err)
 	}
 }
