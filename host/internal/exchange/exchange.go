@@ -75,13 +75,27 @@ type Response struct {
 	Trailer Header
 	// CloseConnection makes listen close the connection after this answer.
 	CloseConnection bool
+
+	room []byte
+}
+
+// Room is n bytes for a Body, which live as long as the exchange and are used again for
+// the next. A second call may give the same bytes.
+func (r *Response) Room(n int) []byte {
+	if cap(r.room) < n {
+		r.room = make([]byte, n)
+	}
+	return r.room[:n]
 }
 
 // Reset empties r and keeps its memory. It does not close Stream.
 func (r *Response) Reset() {
 	r.Header.Reset()
 	r.Trailer.Reset()
-	*r = Response{Header: r.Header, Trailer: r.Trailer}
+	if cap(r.room) > 64<<10 {
+		r.room = nil
+	}
+	*r = Response{Header: r.Header, Trailer: r.Trailer, room: r.room}
 }
 
 // SetBody makes body, which r then shares, the whole body. It closes a Stream.

@@ -62,6 +62,14 @@ func (h *Header) AppendAlias(name, value []byte) {
 	h.fields = append(h.fields, Field{name, value})
 }
 
+// AppendCopy appends a copy of a field; name is lower case.
+func (h *Header) AppendCopy(name, value []byte) {
+	start := len(h.arena)
+	h.arena = append(append(h.arena, name...), value...)
+	end := start + len(name)
+	h.fields = append(h.fields, Field{h.arena[start:end:end], h.arena[end:len(h.arena):len(h.arena)]})
+}
+
 // Add appends a copy of a field; name is lower case.
 func (h *Header) Add(name, value string) {
 	h.fields = append(h.fields, Field{h.copy(name), h.copy(value)})
@@ -118,7 +126,7 @@ func (h *Header) DeleteFunc(del func(name, value []byte) bool) {
 // CopyTo appends copies of all fields to dst.
 func (h *Header) CopyTo(dst *Header) {
 	for _, f := range h.fields {
-		dst.Add(string(f.Name), string(f.Value))
+		dst.AppendCopy(f.Name, f.Value)
 	}
 }
 
