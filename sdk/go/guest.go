@@ -41,7 +41,7 @@ func serve(hook uint16, record []byte) []byte {
 		panic("wasmgate: hook exported, but Handle was not called in init")
 	}
 	request.parse(record)
-	if got := little.Uint16(record[12:]); got != hook {
+	if got := load16(record, 12); got != hook {
 		panic("wasmgate: record of another hook")
 	}
 	result.Start(hook)

@@ -1,13 +1,10 @@
 package wasmgate
 
 import (
-	"encoding/binary"
 	"unsafe"
 
 	"github.com/wasmgate/wasmgate/sdk/go/internal/wire"
 )
-
-var little = binary.LittleEndian
 
 // Request is what the host tells a hook. It holds what the manifest's field mask asks
 // for and what the hook has; the rest is absent and read as the zero value. Everything
@@ -19,19 +16,23 @@ type Request struct {
 
 // parse checks header and table; the data of a field are checked where they are read.
 func (r *Request) parse(b []byte) {
-	if len(b) < wire.HeaderBytes || little.Uint32(b) != wire.Magic || little.Uint16(b[4:]) != wire.Version ||
-		uint64(little.Uint32(b[8:])) != uint64(len(b)) || little.Uint16(b[14:]) != 0 {
+	if len(b) < wire.HeaderBytes || load32(b, 0) != wire.Magic || load16(b, 4) != wire.Version ||
+		uint64(load32(b, 8)) != uint64(len(b)) || load16(b, 14) != 0 {
 		panic("wasmgate: malformed request record")
 	}
-	count := int(little.Uint16(b[6:]))
+	count := int(load16(b, 6))
 	if count > wire.MaxFields {
 		panic("wasmgate: request record of too many fields")
 	}
 	r.b, r.table = b, b[wire.HeaderBytes:wire.HeaderBytes+count*wire.EntryBytes]
 	for i, last := 0, -1; i < len(r.table); i += wire.EntryBytes {
-		id := int(little.Uint16(r.table[i:]))
+		key := load32(r.table, i)
+		id, typ := int(key&0xffff), uint16(key>>16)
 		if id <= last {
 			panic("wasmgate: request record with fields out of order")
+		}
+		if id < len(wire.RequestTypes) && wire.RequestTypes[id] != typ && wire.RequestTypes[id] != 0 {
+			panic("wasmgate: request field of a wrong type")
 		}
 		last = id
 	}
@@ -39,17 +40,11 @@ func (r *Request) parse(b []byte) {
 
 // data is the data of a field, nil when it is absent.
 func (r *Request) data(id uint16) []byte {
-	for t := r.table; len(t) > 0; t = t[wire.EntryBytes:] {
-		if got := little.Uint16(t); got < id {
-			continue
-		} else if got > id {
-			return nil
+	for i := 0; i < len(r.table); i += wire.EntryBytes {
+		if load16(r.table, i) == id {
+			start, length := uint64(load32(r.table, i+4)), uint64(load32(r.table, i+8))
+			return r.b[start : start+length : start+length]
 		}
-		if little.Uint16(t[2:]) != wire.RequestTypes[id] {
-			panic("wasmgate: request field of a wrong type")
-		}
-		start, length := uint64(little.Uint32(t[4:])), uint64(little.Uint32(t[8:]))
-		return r.b[start : start+length : start+length]
 	}
 	return nil
 }
@@ -58,7 +53,7 @@ func (r *Request) text(id uint16) string { return view(r.data(id)) }
 
 func (r *Request) number(id uint16) uint64 {
 	if data := r.data(id); data != nil {
-		return little.Uint64(data)
+		return load64(data, 0)
 	}
 	return 0
 }

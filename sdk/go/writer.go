@@ -14,19 +14,18 @@ type Writer struct {
 	count int
 }
 
-const tableRoom = 16 // the most fields that one result of this SDK has
+const (
+	tableRoom = 16 // the most fields that one result of this SDK has
+	dataStart = wire.HeaderBytes + tableRoom*wire.EntryBytes
+)
 
 // Start begins a record; hook is 0 in the records of a capability.
 func (w *Writer) Start(hook uint16) {
-	const head = wire.HeaderBytes + tableRoom*wire.EntryBytes
-	if cap(w.b) < head {
-		w.b = make([]byte, head, 4096)
+	if w.b == nil {
+		w.b = make([]byte, dataStart, 4096)
 	}
-	w.b, w.count = w.b[:head], 0
-	clear(w.b)
-	little.PutUint32(w.b, wire.Magic)
-	little.PutUint16(w.b[4:], wire.Version)
-	little.PutUint16(w.b[12:], hook)
+	w.b, w.count = w.b[:dataStart], 0
+	store32(w.b, 12, uint32(hook)) // u16 hook, u16 zero
 }
 
 // Finish is the record, which holds until the next Start; nil when it has no field.
@@ -34,52 +33,68 @@ func (w *Writer) Finish() []byte {
 	if w.count == 0 {
 		return nil
 	}
-	little.PutUint16(w.b[6:], uint16(w.count))
-	little.PutUint32(w.b[8:], uint32(len(w.b)))
-	return w.b
+	// The table's room that was not needed is cut off: the table moves up to the data.
+	cut := (tableRoom - w.count) * wire.EntryBytes
+	for i := dataStart - cut - wire.EntryBytes; i >= wire.HeaderBytes; i -= wire.EntryBytes {
+		store32(w.b, i+cut, load32(w.b, i))
+		store32(w.b, i+cut+4, load32(w.b, i+4)-uint32(cut))
+		store32(w.b, i+cut+8, load32(w.b, i+8))
+	}
+	out := w.b[cut:]
+	store32(out, 12, load32(w.b, 12))
+	store32(out, 0, wire.Magic)
+	store16(out, 4, wire.Version)
+	store16(out, 6, uint16(w.count))
+	store32(out, 8, uint32(len(out)))
+	return out
 }
 
 func (w *Writer) begin(id, typ uint16) (start int) {
 	if w.count == tableRoom {
 		panic("wasmgate: result of too many fields")
 	}
-	e := w.b[wire.HeaderBytes+w.count*wire.EntryBytes:]
-	little.PutUint16(e, id)
-	little.PutUint16(e[2:], typ)
-	little.PutUint32(e[4:], uint32(len(w.b)))
+	at := wire.HeaderBytes + w.count*wire.EntryBytes
+	store32(w.b, at, uint32(id)|uint32(typ)<<16)
+	store32(w.b, at+4, uint32(len(w.b)))
 	w.count++
 	return len(w.b)
 }
 
 func (w *Writer) end(start int) {
-	little.PutUint32(w.b[wire.HeaderBytes+(w.count-1)*wire.EntryBytes+8:], uint32(len(w.b)-start))
+	store32(w.b, wire.HeaderBytes+(w.count-1)*wire.EntryBytes+8, uint32(len(w.b)-start))
 }
 
 // String writes bytes.
 func (w *Writer) String(id uint16, v string) {
 	if v != "" {
-		start := w.begin(id, wire.TypeBytes)
-		w.b = append(w.b, v...)
-		w.end(start)
+		w.text(id, v)
 	}
 }
 
 // Bytes writes bytes; nil is left out, empty is not.
 func (w *Writer) Bytes(id uint16, v []byte) {
 	if v != nil {
-		start := w.begin(id, wire.TypeBytes)
-		w.b = append(w.b, v...)
-		w.end(start)
+		w.text(id, view(v))
 	}
+}
+
+func (w *Writer) text(id uint16, v string) {
+	start := w.begin(id, wire.TypeBytes)
+	w.b = append(w.b, v...)
+	w.end(start)
 }
 
 // Uint writes a number; 0 is left out.
 func (w *Writer) Uint(id uint16, v uint64) {
 	if v != 0 {
-		start := w.begin(id, wire.TypeU64)
-		w.b = little.AppendUint64(w.b, v)
-		w.end(start)
+		w.number(id, v)
 	}
+}
+
+func (w *Writer) number(id uint16, v uint64) {
+	start := w.begin(id, wire.TypeU64)
+	w.put64(v)
+	w.end(start)
 }
 
 // Pairs writes a list of pairs.
@@ -134,7 +149,7 @@ func (w *Writer) Edits(id uint16, edits []Edit) {
 		w.put32(0)
 		w.b = append(w.b, e.name...)
 		w.template(e.value)
-		little.PutUint32(w.b[length:], uint32(len(w.b)-length-4-len(e.name)))
+		store32(w.b, length, uint32(len(w.b)-length-4-len(e.name)))
 	}
 	w.end(start)
 }
@@ -147,15 +162,15 @@ func (w *Writer) Buckets(id uint16, buckets []Bucket) {
 	start := w.begin(id, wire.TypeBuckets)
 	w.put32(len(buckets))
 	for _, b := range buckets {
-		w.b = little.AppendUint64(w.b, math.Float64bits(b.Rate))
-		w.b = little.AppendUint64(w.b, b.Burst)
-		w.b = little.AppendUint64(w.b, b.Cost)
+		w.put64(math.Float64bits(b.Rate))
+		w.put64(b.Burst)
+		w.put64(b.Cost)
 		w.put32(len(b.Name))
 		length := len(w.b)
 		w.put32(0)
 		w.b = append(w.b, b.Name...)
 		w.template(b.Key)
-		little.PutUint32(w.b[length:], uint32(len(w.b)-length-4-len(b.Name)))
+		store32(w.b, length, uint32(len(w.b)-length-4-len(b.Name)))
 	}
 	w.end(start)
 }
@@ -183,7 +198,7 @@ func (w *Writer) template(v Value) {
 		w.put32(len(v.text))
 		w.b = append(w.b, v.text...)
 	case selected:
-		w.b = little.AppendUint32(w.b, uint32(len(v.text))|1<<31)
+		w.put32(len(v.text) | 1<<31)
 		w.b = append(w.b, v.text...)
 	case concat:
 		for _, p := range v.parts {
@@ -192,4 +207,12 @@ func (w *Writer) template(v Value) {
 	}
 }
 
-func (w *Writer) put32(v int) { w.b = little.AppendUint32(w.b, uint32(v)) }
+func (w *Writer) put32(v int) {
+	w.b = append(w.b, 0, 0, 0, 0)
+	store32(w.b, len(w.b)-4, uint32(v))
+}
+
+func (w *Writer) put64(v uint64) {
+	w.b = append(w.b, 0, 0, 0, 0, 0, 0, 0, 0)
+	store64(w.b, len(w.b)-8, v)
+}
