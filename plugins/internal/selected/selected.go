@@ -127,12 +127,17 @@ func Path(r *wasmgate.Request, t template.Template) (path string, ok bool) {
 }
 
 // Escape percent-encodes all but unreserved characters (RFC 3986, 2.3).
-func Escape(s string) string {
+func Escape(s string) string { return escape(s, false) }
+
+// EscapeAgain is [Escape] for what is percent-encoded already: % stays.
+func EscapeAgain(s string) string { return escape(s, true) }
+
+func escape(s string, keepPercent bool) string {
 	const hex = "0123456789ABCDEF"
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~' {
+		if 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~' || keepPercent && c == '%' {
 			out = append(out, c)
 		} else {
 			out = append(out, '%', hex[c>>4], hex[c&15])
