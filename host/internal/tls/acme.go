@@ -135,8 +135,12 @@ func ineligible(name string) error {
 	return nil
 }
 
-// run obtains what is missing until ctx ends.
+// run obtains what is missing until ctx ends. What came old from the storage is renewed
+// at once: the next look at it by certmagic is minutes away.
 func (a *acmeSource) run(ctx context.Context) {
+	if err := a.cache.RenewManagedCertificates(ctx); err != nil {
+		a.log.Error("renew stored certificates", "error", err)
+	}
 	for {
 		timer := time.NewTimer(a.obtainMissing(ctx))
 		select {
