@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,18 +92,9 @@ type loader struct {
 
 // file puts the values of the process file into the layers.
 func (l *loader) file(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
 	o := l.options
 	o.MaxBytes = maxFile
-	d, err := document.Parse(name, data, o)
+	d, err := document.Read(name, o)
 	if err != nil {
 		return err
 	}

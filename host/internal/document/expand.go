@@ -18,10 +18,12 @@ type expander struct {
 	stopped bool
 }
 
-func (d *Document) expand() {
+// expand tells whether there is a tree to read.
+func (d *Document) expand() bool {
 	e := &expander{doc: d}
 	e.written = count(d.root)
 	d.root = e.value(d.root, 0)
+	return !e.stopped
 }
 
 func count(n *yaml.Node) int {

@@ -2,9 +2,11 @@ package document
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -37,8 +39,8 @@ type Document struct {
 	dir      string
 	resolver *Resolver
 	problems Errors
-	untyped  bool // a text from the environment or a flag: its tags mean nothing
-	index    map[*yaml.Node]map[string]*yaml.Node
+	untyped  bool                          // a text from the environment or a flag: its tags mean nothing
+	index    map[*yaml.Node]map[string]int // of large objects: where keys stand
 }
 
 // What Parse bounds.
@@ -48,13 +50,26 @@ const (
 	maxExpansion = 10 // how many times larger aliases may make a document
 )
 
-// Parse reads data, which is JSON when it starts with a brace or bracket and file ends in
-// .json, else YAML. The error is an [Errors]; then there is no document.
-func Parse(file string, data []byte, o Options) (*Document, error) {
-	limit := o.MaxBytes
-	if limit == 0 {
-		limit = maxBytes
+// Read reads and parses a file; see [Parse]. Errors of the file system are no [Errors].
+func Read(file string, o Options) (*Document, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read document: %w", err)
 	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, int64(o.limit())+1))
+	if err != nil {
+		return nil, fmt.Errorf("read document: %w", err)
+	}
+	return Parse(file, data, o)
+}
+
+func (o Options) limit() int { return cmp.Or(o.MaxBytes, maxBytes) }
+
+// Parse reads data, which is JSON when it starts with a brace or bracket and file ends in
+// .json, else YAML. The error is an [Errors]; then there is no document. Problems that let
+// reading go on, such as a key that stands twice, are with the readers' in [Document.Err].
+func Parse(file string, data []byte, o Options) (*Document, error) {
 	d := &Document{File: file, dir: o.Dir, resolver: o.Resolver}
 	if d.dir == "" {
 		d.dir = filepath.Dir(file)
@@ -62,8 +77,8 @@ func Parse(file string, data []byte, o Options) (*Document, error) {
 	whole := func(got, want string) (*Document, error) {
 		return nil, Errors{{Position: model.Position{File: file}, Got: got, Want: want}}
 	}
-	if len(data) > limit {
-		return whole(fmt.Sprintf("%d bytes", len(data)), fmt.Sprintf("at most %d", limit))
+	if limit := o.limit(); len(data) > limit {
+		return whole(fmt.Sprintf("more than %d bytes", limit), "a smaller document")
 	}
 	if !utf8.Valid(data) {
 		return whole("bytes that are no UTF-8", "UTF-8")
@@ -81,8 +96,7 @@ func Parse(file string, data []byte, o Options) (*Document, error) {
 	if d.root == nil { // nothing, or comments only
 		d.root = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Line: 1, Column: 1}
 	}
-	d.expand()
-	if len(d.problems) > 0 {
+	if !d.expand() {
 		return nil, d.Err()
 	}
 	return d, nil
@@ -101,7 +115,7 @@ func Untyped(source, text string, o Options) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.root = flow.root
+	d.root, d.problems = flow.root, flow.problems
 	return d, nil
 }
 

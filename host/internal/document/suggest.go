@@ -7,10 +7,7 @@ import (
 
 // Suggest says what an unknown word should have been: the nearest known one, or all.
 func Suggest(word string, known []string) string {
-	best, distance := "", 3
-	if len(word) < 5 {
-		distance = 2
-	}
+	best, distance := "", 2+min(len(word)/5, 2) // of the nearest, and more is another word
 	for _, k := range known {
 		if d := edits(strings.ToLower(word), strings.ToLower(k)); d < distance {
 			best, distance = k, d
@@ -32,6 +29,14 @@ func Choices(words []string) string {
 	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+func quoted(words []string) []string {
+	all := make([]string, len(words))
+	for i, w := range words {
+		all[i] = strconv.Quote(w)
+	}
+	return all
 }
 
 // edits is the number of insertions, deletions, changes and swaps of neighbours between

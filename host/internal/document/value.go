@@ -22,7 +22,8 @@ type Value struct {
 	doc  *Document
 	node *yaml.Node
 	up   *Value
-	key  string // the last step of the path; an index starts with [
+	key  string     // the last step of the path; an index starts with [
+	name *yaml.Node // of the key; nil where there is none
 }
 
 // Exists tells whether the value is there.
@@ -124,26 +125,28 @@ func (v Value) Field(key string) Value {
 	}
 	content := v.node.Content
 	if len(content) > 64 {
-		child.node = v.doc.indexed(v.node)[key]
+		if i, ok := v.doc.indexed(v.node)[key]; ok {
+			child.name, child.node = content[i], content[i+1]
+		}
 		return child
 	}
 	for i := 0; i+1 < len(content); i += 2 {
 		if content[i].Value == key {
-			child.node = content[i+1]
+			child.name, child.node = content[i], content[i+1]
 		}
 	}
 	return child
 }
 
 // indexed keeps lookups in large objects from taking quadratic time.
-func (d *Document) indexed(n *yaml.Node) map[string]*yaml.Node {
+func (d *Document) indexed(n *yaml.Node) map[string]int {
 	if d.index[n] == nil {
 		if d.index == nil {
-			d.index = map[*yaml.Node]map[string]*yaml.Node{}
+			d.index = map[*yaml.Node]map[string]int{}
 		}
-		fields := make(map[string]*yaml.Node, len(n.Content)/2)
+		fields := make(map[string]int, len(n.Content)/2)
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			fields[n.Content[i].Value] = n.Content[i+1]
+			fields[n.Content[i].Value] = i
 		}
 		d.index[n] = fields
 	}
@@ -158,7 +161,7 @@ func (v Value) Fields() iter.Seq2[string, Value] {
 		}
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			key := v.node.Content[i].Value
-			if !yield(key, Value{v.doc, v.node.Content[i+1], &v, key}) {
+			if !yield(key, Value{v.doc, v.node.Content[i+1], &v, key, v.node.Content[i]}) {
 				return
 			}
 		}
@@ -184,26 +187,26 @@ func (v Value) Items() iter.Seq[Value] {
 			return
 		}
 		for i, n := range v.node.Content {
-			if !yield(Value{v.doc, n, &v, "[" + strconv.Itoa(i) + "]"}) {
+			if !yield(Value{v.doc, n, &v, "[" + strconv.Itoa(i) + "]", nil}) {
 				return
 			}
 		}
 	}
 }
 
-// keyOf is the key of field i as a value, so that a problem points at the key.
-func (v Value) keyOf(i int) Value {
-	return Value{v.doc, v.node.Content[i], &v, v.node.Content[i].Value}
+// AtKey is v for problems of its key: positioned there.
+func (v Value) AtKey() Value {
+	if v.name != nil {
+		v.node = v.name
+	}
+	return v
 }
 
 // Only reports every key that is not among known, and what is no object.
 func (v Value) Only(known ...string) {
-	if !v.Object() {
-		return
-	}
-	for i := 0; i < len(v.node.Content); i += 2 {
-		if key := v.keyOf(i); !slices.Contains(known, key.key) {
-			key.Unknown(known)
+	for key, field := range v.Fields() {
+		if !slices.Contains(known, key) {
+			field.AtKey().Unknown(known)
 		}
 	}
 }
@@ -211,18 +214,6 @@ func (v Value) Only(known ...string) {
 // Unknown reports v's key as one that is not among known.
 func (v Value) Unknown(known []string) {
 	v.Report("an unknown key", Suggest(v.key, known))
-}
-
-// KeyPosition is where the key of the field stands.
-func (v Value) KeyPosition() model.Position {
-	if v.up != nil && v.up.IsObject() {
-		for i := 0; i+1 < len(v.up.node.Content); i += 2 {
-			if v.up.node.Content[i].Value == v.key {
-				return v.up.keyOf(i).Position()
-			}
-		}
-	}
-	return v.Position()
 }
 
 // Require reports the keys that v has not.
@@ -273,6 +264,15 @@ func (v Value) Text() string {
 	return text
 }
 
+// Plain is the text of a scalar as it is written, and empty for anything else, without
+// a report: for texts that decide nothing.
+func (v Value) Plain() string {
+	if v.node == nil || v.node.Kind != yaml.ScalarNode || v.IsNull() {
+		return ""
+	}
+	return v.node.Value
+}
+
 // Match is a text that matches pattern; want says in words what that is.
 func (v Value) Match(pattern *regexp.Regexp, want string) string {
 	if !v.Exists() {
@@ -293,7 +293,7 @@ func (v Value) OneOf(choices ...string) string {
 	}
 	text, ok := v.Scalar()
 	if ok && (!v.IsText() || !slices.Contains(choices, text)) {
-		v.Report("", Choices(choices))
+		v.Report("", Choices(quoted(choices)))
 		return ""
 	}
 	return text
@@ -310,7 +310,7 @@ func (v Value) Elements() iter.Seq[Value] {
 		}
 		for i, part := range strings.Split(v.node.Value, ",") {
 			n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.TrimSpace(part)}
-			if !yield(Value{v.doc, n, &v, "[" + strconv.Itoa(i) + "]"}) {
+			if !yield(Value{v.doc, n, &v, "[" + strconv.Itoa(i) + "]", nil}) {
 				return
 			}
 		}

@@ -1,0 +1,244 @@
+package openapi
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/wasmgate/wasmgate/host/internal/document"
+	"github.com/wasmgate/wasmgate/host/model"
+)
+
+var integrationKeys = []string{"type", "uri", "httpMethod", "requestParameters", "requestTemplates", "passthroughBehavior",
+	"timeoutInMillis", "responses", "tlsConfig", "connectionType", "connectionId", "credentials", "cacheKeyParameters",
+	"cacheNamespace", "contentHandling", "payloadFormatVersion", "responseTransferMode", "integrationTarget",
+	"integrationSubtype", "responseParameters", "description"}
+
+// What an integration may not have: each would send the request elsewhere or as somebody
+// else, or change it.
+var unserved = map[string]string{
+	"connectionId":       "none: VPC links are not served yet",
+	"credentials":        "none: calls are not signed yet",
+	"integrationTarget":  "none: VPC links are not served yet",
+	"integrationSubtype": "none: AWS services are not served yet",
+	"responseParameters": "none: the parameter mapping of HTTP APIs is not served yet",
+}
+
+var (
+	methodForm = regexp.MustCompile(`(?i)^(GET|PUT|POST|DELETE|OPTIONS|HEAD|PATCH|TRACE|ANY)$`)
+	statusForm = regexp.MustCompile(`^[2-5][0-9][0-9]$`)
+)
+
+// integration reads an x-amazon-apigateway-integration of a route with that path.
+func (l *loader) integration(v document.Value, path []model.Segment) *model.Integration {
+	if !v.Object() {
+		return nil
+	}
+	v.Only(integrationKeys...)
+	v.Require("type")
+	i := &model.Integration{Position: v.Position()}
+	kind := v.Field("type")
+	if i.Type = strings.ToLower(kind.Text()); kind.Exists() && !slices.Contains([]string{"http_proxy", "http", "mock"}, i.Type) {
+		kind.Report("", "http_proxy, http or mock: no other type is served yet")
+		return nil
+	}
+	for _, key := range integrationKeys {
+		if want, ok := unserved[key]; ok && v.Field(key).Exists() {
+			v.Field(key).AtKey().Report("a key that is not served yet", want)
+		}
+	}
+	if connection := v.Field("connectionType"); connection.Exists() && connection.Text() != "INTERNET" {
+		connection.Report("", `"INTERNET": VPC links are not served yet`)
+	}
+	for _, key := range []string{"cacheKeyParameters", "contentHandling"} {
+		if field := v.Field(key); field.Exists() {
+			l.warn(field.AtKey(), "a key that is not served yet", map[string]string{
+				"cacheKeyParameters": "a policy with the plugin cache",
+				"contentHandling":    "none: bodies pass byte for byte"}[key])
+		}
+	}
+	if method := v.Field("httpMethod"); method.Plain() != anyMethod {
+		i.HTTPMethod = strings.ToUpper(method.Match(methodForm, "a method or ANY"))
+	}
+	i.TimeoutMillis = timeout(v.Field("timeoutInMillis"))
+	i.PassthroughBehavior = strings.ToLower(v.Field("passthroughBehavior").Match(passthroughForm, "when_no_match, when_no_templates or never"))
+	i.RequestParameters = l.requestParameters(v.Field("requestParameters"), path)
+	i.RequestTemplates = templates(v.Field("requestTemplates"))
+	i.Responses = responses(v.Field("responses"))
+	i.InsecureSkipVerification = l.insecure(v.Field("tlsConfig"))
+	if i.Type != "mock" {
+		v.Require("uri")
+		i.URI = l.uri(v.Field("uri"), path, i.RequestParameters)
+	}
+	return i
+}
+
+var passthroughForm = regexp.MustCompile(`(?i)^(when_no_match|when_no_templates|never)$`)
+
+// timeout may be longer than Amazon's 29 seconds.
+func timeout(v document.Value) int { return int(v.Int(50, 900_000)) }
+
+// insecure reads tlsConfig.
+func (l *loader) insecure(v document.Value) bool {
+	if !v.Exists() {
+		return false
+	}
+	v.Only("insecureSkipVerification", "serverNameToVerify")
+	if name := v.Field("serverNameToVerify"); name.Exists() {
+		name.AtKey().Report("a key that is not served yet", "none: the name in the uri is verified")
+	}
+	skip := v.Field("insecureSkipVerification")
+	if skip.Bool() {
+		l.warn(skip, "an upstream whose certificate is not verified", "false")
+	}
+	return skip.Bool()
+}
+
+var (
+	stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
+	pathVariable  = regexp.MustCompile(`\{([A-Za-z0-9._:-]+)\+?\}`)
+)
+
+// uri checks an upstream's URL, with its variables in place. A path variable never
+// decides the authority, where it would let the client choose the upstream (CWE-918).
+func (l *loader) uri(v document.Value, path []model.Segment, parameters map[string]string) string {
+	text, ok := v.Scalar()
+	if !ok {
+		return ""
+	}
+	for _, m := range stageVariable.FindAllStringSubmatch(text, -1) {
+		if _, ok := l.stageVariables[m[1]]; !ok {
+			v.Report("the stage variable "+m[1], "one of "+apiKey+".stage_variables")
+			return text
+		}
+	}
+	filled := stageVariable.ReplaceAllStringFunc(text, func(whole string) string {
+		return l.stageVariables[stageVariable.FindStringSubmatch(whole)[1]]
+	})
+	for _, m := range pathVariable.FindAllStringSubmatch(filled, -1) {
+		_, mapped := parameters["integration.request.path."+m[1]]
+		if !mapped && !slices.ContainsFunc(path, func(s model.Segment) bool { return s.Kind != model.Literal && s.Text == m[1] }) {
+			v.Report("the variable {"+m[1]+"}", "one of the path, or one that requestParameters map")
+		}
+	}
+	filled = pathVariable.ReplaceAllString(filled, "\x01")
+	authority, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(filled, "https://"), "http://"), "/")
+	if strings.Contains(authority, "\x01") {
+		v.Report("a path variable in the host", "variables after the host only")
+		return text
+	}
+	u, err := url.Parse(strings.ReplaceAll(filled, "\x01", "x"))
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.Fragment != "", strings.ContainsAny(filled, "{}$\\ "):
+		v.Report("", "an http or https URL with a host, without user and fragment")
+	}
+	return text
+}
+
+// A name of a header, query parameter or path variable.
+const name = "([A-Za-z0-9!#$%&'*+.^_`|~-]+)"
+
+var (
+	requestTarget  = regexp.MustCompile("^integration\\.request\\.(header|querystring|path)\\." + name + "$")
+	responseTarget = regexp.MustCompile("^method\\.response\\.(header)\\." + name + "$")
+	common         = "'[^']*'|stageVariables\\.[A-Za-z0-9_]+|context\\.[A-Za-z0-9_.]+"
+	requestSource  = regexp.MustCompile("^(method\\.request\\.(header|querystring|path|multivalueheader|multivaluequerystring)\\." + name + "|" + common + ")$")
+	responseSource = regexp.MustCompile("^(integration\\.response\\.(header|multivalueheader)\\." + name + "|" + common + ")$")
+	// Headers that frame the message or that the gateway sets: Amazon answers 500 to their
+	// mapping; we refuse it, since it is request smuggling (RFC 9112, section 11.2).
+	framing = []string{"connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer",
+		"transfer-encoding", "upgrade", "x-amzn-trace-id", "x-amzn-apigateway-api-id"}
+)
+
+// requestParameters reads the mapping of a request.
+func (l *loader) requestParameters(v document.Value, path []model.Segment) map[string]string {
+	for key := range v.Fields() {
+		if strings.Contains(key, ":") {
+			v.Field(key).AtKey().Report("the parameter mapping of HTTP APIs", "integration.request.{header,querystring,path}.NAME: it is not served yet")
+			return nil
+		}
+	}
+	mapping := parameters(v, requestTarget, "integration.request.{header,querystring,path}.NAME", requestSource,
+		"method.request.{header,querystring,path}.NAME, stageVariables.NAME, context.NAME or 'text'")
+	for target, source := range mapping {
+		variable, ok := strings.CutPrefix(source, "method.request.path.")
+		if ok && !slices.ContainsFunc(path, func(s model.Segment) bool { return s.Kind != model.Literal && s.Text == variable }) {
+			v.Field(target).Report("", "a variable of the path")
+		}
+		if variable, ok := strings.CutPrefix(source, "stageVariables."); ok {
+			if _, ok := l.stageVariables[variable]; !ok {
+				v.Field(target).Report("", "one of "+apiKey+".stage_variables")
+			}
+		}
+	}
+	return mapping
+}
+
+func parameters(v document.Value, target *regexp.Regexp, wantTarget string, source *regexp.Regexp, wantSource string) map[string]string {
+	var mapping map[string]string
+	for key, value := range v.Fields() {
+		m := target.FindStringSubmatch(key)
+		if m == nil {
+			value.AtKey().Report("the target "+key, wantTarget)
+			continue
+		}
+		if m[1] == "header" && slices.Contains(framing, strings.ToLower(m[2])) {
+			value.AtKey().Report("the header "+m[2], "none that frames the message or that the gateway sets")
+		}
+		if mapping == nil {
+			mapping = map[string]string{}
+		}
+		mapping[key] = value.Match(source, wantSource)
+		if strings.ContainsAny(mapping[key], "\r\n\x00") {
+			value.Report("a text with a line break", "a header or query value in one line")
+		}
+	}
+	return mapping
+}
+
+// A directive or a reference of the Velocity template language.
+var velocity = regexp.MustCompile(`\$!?\{?[A-Za-z_]+|#[A-Za-z{@#*\[]+`)
+
+// templates reads mapping templates, which are static texts for now.
+func templates(v document.Value) map[string]string {
+	var all map[string]string
+	for kind, template := range v.Fields() {
+		text := template.Text()
+		if found := velocity.FindString(text); found != "" {
+			template.Report("a template with "+found, "a text without $ and #: the template language is not served yet")
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[kind] = text
+	}
+	return all
+}
+
+// responses reads the answers by their patterns.
+func responses(v document.Value) map[string]model.IntegrationResponse {
+	var all map[string]model.IntegrationResponse
+	for pattern, response := range v.Fields() {
+		if _, err := regexp.Compile("^(?:" + pattern + ")$"); err != nil {
+			response.AtKey().Report("a pattern that is no regular expression", `one of RE2's form, or "default"`)
+		}
+		response.Only("statusCode", "responseParameters", "responseTemplates", "contentHandling")
+		response.Require("statusCode")
+		code := response.Field("statusCode")
+		text, ok := code.Scalar()
+		if ok && !statusForm.MatchString(text) {
+			code.Report("", "a status from 200 to 599")
+		}
+		if all == nil {
+			all = map[string]model.IntegrationResponse{}
+		}
+		all[pattern] = model.IntegrationResponse{
+			StatusCode: text,
+			ResponseParameters: parameters(response.Field("responseParameters"), responseTarget, "method.response.header.NAME",
+				responseSource, "integration.response.header.NAME, stageVariables.NAME, context.NAME or 'text'"),
+			ResponseTemplates: templates(response.Field("responseTemplates")),
+		}
+	}
+	return all
+}

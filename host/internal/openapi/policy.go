@@ -1,0 +1,94 @@
+package openapi
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+
+	"github.com/wasmgate/wasmgate/host/internal/document"
+	"github.com/wasmgate/wasmgate/host/model"
+)
+
+var (
+	pluginForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,127}$`)
+	hashForm   = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+	keyForm    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}$`)
+)
+
+// policies reads x-wasmgate-policies.
+func (l *loader) policies(v document.Value) []model.Policy {
+	var policies []model.Policy
+	for item := range v.Items() {
+		item.Only("plugin", "config", "grants", "on_error", "isolation", "fuel", "memory")
+		item.Require("plugin")
+		p := model.Policy{Position: item.Position()}
+		p.Plugin = item.Field("plugin").Match(pluginForm, "a plugin's id: lower-case letters, digits and _.-")
+		p.Config = item.Field("config").JSON()
+		p.Grants = grants(item.Field("grants"))
+		p.OnError = item.Field("on_error").OneOf(model.OnErrorDeny, model.OnErrorSkip, model.OnErrorFail)
+		if isolation := item.Field("isolation"); isolation.Text() == "fresh" {
+			isolation.Report("", `"pooled": fresh instances are not served yet`)
+		} else {
+			p.Isolation = isolation.OneOf(model.IsolationPooled)
+		}
+		p.Fuel = uint64(item.Field("fuel").Int(1000, 1e15))
+		p.Memory = uint64(item.Field("memory").Size(64<<10, 4<<30))
+		policies = append(policies, p)
+	}
+	return policies
+}
+
+func grants(v document.Value) model.Grants {
+	if !v.Exists() {
+		return model.Grants{}
+	}
+	v.Only("http", "kv", "secrets", "jwks")
+	return model.Grants{HTTP: v.Field("http").Texts(), KV: v.Field("kv").Texts(),
+		Secrets: v.Field("secrets").Texts(), JWKS: v.Field("jwks").Texts()}
+}
+
+// apiKeys reads x-wasmgate-keys. A value is hashed at once and never shown.
+func (l *loader) apiKeys(v document.Value) []model.APIKey {
+	var keys []model.APIKey
+	ids, hashes := map[string]bool{}, map[[32]byte]string{}
+	for item := range v.Items() {
+		item.Only("id", "value", "sha256", "disabled", "usage_plan")
+		item.Require("id")
+		key := model.APIKey{Position: item.Position()}
+		key.ID = item.Field("id").Match(keyForm, "letters, digits and _.@-")
+		key.SHA256 = hash(item)
+		key.Disabled = item.Field("disabled").Bool()
+		key.UsagePlan = item.Field("usage_plan").Match(keyForm, "letters, digits and _.@-")
+		if ids[key.ID] {
+			item.Report(fmt.Sprintf("the id %q again", key.ID), "each id once")
+		}
+		if other, ok := hashes[key.SHA256]; ok && key.SHA256 != [32]byte{} {
+			item.Report(fmt.Sprintf("the value of the key %q again", other), "each value once")
+		}
+		ids[key.ID], hashes[key.SHA256] = true, key.ID
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// hash is the hash of a key's value, which stands there itself or as its hash.
+func hash(item document.Value) (sum [32]byte) {
+	value, digest := item.Field("value"), item.Field("sha256")
+	switch {
+	case value.Exists() == digest.Exists():
+		item.Report("an API key", "either value or sha256")
+	case digest.Exists():
+		// The form leaves no error, and no form leaves no hash.
+		_, _ = hex.Decode(sum[:], []byte(digest.Match(hashForm, "64 hexadecimal digits, in quotes")))
+	case !value.IsText():
+		value.Report("no text", "a text of 20 to 128 characters, best a reference ${env:NAME} or ${file:/path}")
+	default:
+		text, ok := value.Scalar()
+		if ok && (len(text) < 20 || len(text) > 128) { // Amazon's bounds
+			value.Report(fmt.Sprintf("a value of %d characters", len(text)), "20 to 128")
+		}
+		sum = sha256.Sum256([]byte(text))
+	}
+	return sum
+}
