@@ -100,21 +100,31 @@ func (e *Entry) append(dst []byte, r *redactor, scratch *[]byte) []byte {
 			if r.secret(e.Labels[i].Name) || isJWT(value) {
 				value = redacted
 			}
-			w.string(e.Labels[i].Name, value)
+			w.label(e.Labels[i].Name, value)
 		}
 		w.close()
 	}
 	return append(w.b, '}', '\n')
 }
 
-// line writes members of JSON objects.
+// line writes members of JSON objects. Names are constants but for those of labels.
 type line struct{ b []byte }
 
-func (w *line) key(name string) {
+func (w *line) comma() {
 	if w.b[len(w.b)-1] != '{' {
 		w.b = append(w.b, ',')
 	}
-	w.b = append(appendString(append(w.b, '"'), name), '"', ':')
+}
+
+func (w *line) key(name string) {
+	w.comma()
+	w.b = append(append(append(w.b, '"'), name...), '"', ':')
+}
+
+func (w *line) label(name, v string) {
+	w.comma()
+	w.b = append(appendString(append(w.b, '"'), name), `":"`...)
+	w.b = append(appendString(w.b, v), '"')
 }
 
 func (w *line) open(name string) {
