@@ -130,8 +130,8 @@ func (p *plan) bind(r *request, s *Policy) error {
 	first := p.call.url[0].literal
 	_, rest, ok := strings.Cut(first, "://")
 	end := strings.IndexAny(rest, "/?")
-	if !ok || end < 0 && len(p.call.url) > 1 {
-		return nil // the authority goes on in a selector
+	if !ok || end < 0 && len(p.call.url) > 1 && p.call.url[1].kind != abi.SelectorPath {
+		return nil // the authority goes on in a selector; a path begins with its slash
 	}
 	scheme, host, target, err := splitURL(first)
 	if err != nil {
@@ -144,6 +144,9 @@ func (p *plan) bind(r *request, s *Policy) error {
 		return err
 	}
 	p.call.upstream, p.call.host = up, host
+	if end < 0 && len(p.call.url) > 1 {
+		target = ""
+	}
 	p.call.target = append(value{{literal: target}}, p.call.url[1:]...)
 	return nil
 }

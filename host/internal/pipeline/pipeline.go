@@ -40,6 +40,7 @@ type Pipeline struct {
 	observer  *observe.Observer
 	log       *slog.Logger
 	verdicts  *verdicts
+	unrouted  *observe.RouteMetrics // requests that no route matched
 	seeds     [2]maphash.Seed
 	current   atomic.Pointer[Snapshot]
 }
@@ -50,7 +51,8 @@ func New(o Options) *Pipeline {
 		o.Verdicts = 1 << 16
 	}
 	return &Pipeline{upstreams: o.Upstreams, buckets: o.Buckets, cache: o.Cache, observer: o.Observer, log: o.Log,
-		verdicts: newVerdicts(o.Verdicts), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+		verdicts: newVerdicts(o.Verdicts), unrouted: o.Observer.Route(observe.RouteKey{}),
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
 
 // Snapshot is everything that serves requests, compiled and never changed.
@@ -263,7 +265,9 @@ func (r *request) observe(sent int64, now time.Time) {
 	r.call.now, r.call.sent = now, sent
 	for i := range steps {
 		if p, err := r.resolve(&steps[i]); err == nil && p != nil {
-			r.labels = append(r.labels, p.labels...)
+			for _, l := range p.labels {
+				r.labels = append(r.labels, observe.Label{Name: l.name, Value: l.value})
+			}
 		}
 	}
 }

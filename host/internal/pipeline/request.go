@@ -27,7 +27,7 @@ type request struct {
 
 	principal, apiKeyID, usagePlanID string
 	context                          []pair
-	labels                           []pair
+	labels                           []observe.Label
 	states                           []policyState
 
 	params       []pair // decoded query
@@ -45,6 +45,7 @@ type request struct {
 	out     exchange.Header // what integrate's edits change
 	urlPath string          // of a computed URL
 
+	entry       observe.Entry
 	userAgent   []byte
 	cacheStatus string
 	upstream    upstreamResult
@@ -227,7 +228,10 @@ func (r *request) failed(s *step, err error) error {
 	r.p.log.Warn("plugin failed", "plugin", s.policy.Name, "hook", s.hook.String(),
 		"route", r.route.Key, "api", r.route.API.ID, "request_id", string(r.x.ID[:]), "error", err)
 	if s.hook == abi.HookGuard || s.hook == abi.HookAuthorize {
-		return problem.New(problem.AccessDenied, err)
+		if s.policy.OnError == onErrorDeny || s.policy.OnError == onErrorSkip {
+			return problem.New(problem.AccessDenied, err)
+		}
+		return problem.New(problem.AuthorizerFailure, err)
 	}
 	switch s.policy.OnError {
 	case onErrorSkip:
@@ -235,10 +239,40 @@ func (r *request) failed(s *step, err error) error {
 	case onErrorDeny:
 		return problem.New(problem.AccessDenied, err)
 	}
-	return problem.New(problem.Internal, err)
+	return problem.New(problem.PluginFailure, err)
 }
 
-// sample is what metrics and the access log tell of r.
-func (r *request) sample(sent int64, now time.Time) observe.Sample {
-	return observe.Sample{}
+// account counts and logs r.
+func (r *request) account(sent int64, now time.Time, err error) {
+	x := r.x
+	status := x.Response.Status
+	if err != nil && sent == 0 {
+		status = 0 // the client went away before the answer
+	}
+	metrics := r.p.unrouted
+	if r.route != nil {
+		metrics = r.route.Metrics
+	}
+	took := now.Sub(x.Start)
+	metrics.Done(observe.Sample{Status: status, Duration: took, Integration: r.upstream.took,
+		Cache: r.cacheStatus, Throttled: r.problem != nil && r.problem.Code == problem.Throttled})
+	if !r.p.observer.Logs(status, x.Seed) {
+		return
+	}
+	e := &r.entry
+	*e = observe.Entry{Seed: x.Seed, Time: x.Start, RequestID: text(x.ID[:]), Domain: x.Authority,
+		Method: x.Method, Path: x.Target, Query: x.Query, Protocol: x.Conn.Protocol, Status: status,
+		ResponseLength: sent, ResponseLatency: took, IntegrationLatency: r.upstream.took,
+		IntegrationStatus: r.upstream.status, CacheStatus: r.cacheStatus, SourceIP: x.Remote.Addr(),
+		UserAgent: r.userAgent, PrincipalID: r.principal, APIKeyID: r.apiKeyID, Reason: r.reason, Labels: r.labels}
+	if r.route != nil {
+		e.APIID, e.Stage, e.RouteKey = r.route.API.ID, r.route.API.Stage, r.route.Key
+	}
+	if r.problem != nil {
+		e.ErrorType, e.ErrorMessage = r.problem.Code.ResponseType(), r.problem.Message
+	}
+	if err != nil && e.Reason == "" {
+		e.Reason = err.Error()
+	}
+	r.p.observer.Log(e)
 }
