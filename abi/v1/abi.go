@@ -129,6 +129,9 @@ func OpByName(name string) (Op, bool) { return byName[Op](opNames[:], name) }
 // CallFlags is a sum of flags of a call plan.
 type CallFlags uint64
 
+// String is the name of a single flag, or the sum's number.
+func (f CallFlags) String() string { return nameOf(callFlagNames[:], uint64(f)) }
+
 // CallFlagByName is the flag of that name; false when there is none.
 func CallFlagByName(name string) (CallFlags, bool) { return byName[CallFlags](callFlagNames[:], name) }
 
