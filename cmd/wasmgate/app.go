@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,9 +89,6 @@ func builtinPlugins() (fs.FS, error) {
 	}
 	return builtins, nil
 }
-
-// pluginID is the id of the plugin in file, unless its manifest says otherwise.
-func pluginID(file string) string { return strings.TrimSuffix(path.Base(file), ".wasm") }
 
 // print writes value as JSON, or what text writes.
 func (a *app) print(w io.Writer, value any, text func(io.Writer) error) error {

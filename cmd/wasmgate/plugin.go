@@ -7,10 +7,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	abi "github.com/wasmgate/wasmgate/abi/v1"
 )
 
 func (a *app) plugin() *cobra.Command {
@@ -24,12 +29,17 @@ func (a *app) plugin() *cobra.Command {
 	return group
 }
 
-// pluginInfo is one line of plugin list.
+// pluginInfo is one line of plugin list. ID and Version are what the module says of itself,
+// Imports is all that it can do.
 type pluginInfo struct {
-	ID     string `json:"id"`
-	Source string `json:"source"` // "built-in" or the file
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
+	ID      string   `json:"id"`
+	Version string   `json:"version,omitempty"`
+	Hooks   []string `json:"hooks"`
+	Imports []string `json:"imports"` // capabilities
+	Source  string   `json:"source"`  // "built-in" or the file
+	Size    int      `json:"size"`
+	SHA256  string   `json:"sha256"`
+	Error   string   `json:"error,omitempty"` // why it is no plugin
 }
 
 func (a *app) pluginList() *cobra.Command {
@@ -44,9 +54,14 @@ func (a *app) pluginList() *cobra.Command {
 			}
 			return a.print(cmd.OutOrStdout(), map[string]any{"plugins": plugins}, func(w io.Writer) error {
 				table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(table, "ID\tSIZE\tSHA-256\tSOURCE")
+				fmt.Fprintln(table, "ID\tVERSION\tHOOKS\tCAPABILITIES\tSHA-256\tSOURCE")
 				for _, p := range plugins {
-					fmt.Fprintf(table, "%s\t%d\t%.12s\t%s\n", p.ID, p.Size, p.SHA256, p.Source)
+					if p.Error != "" {
+						fmt.Fprintf(table, "%s\t%s\t\t\t%.12s\t%s\n", p.ID, strings.ReplaceAll(p.Error, "\n", "; "), p.SHA256, p.Source)
+						continue
+					}
+					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.12s\t%s\n", p.ID, p.Version,
+						strings.Join(p.Hooks, ","), strings.Join(p.Imports, ","), p.SHA256, p.Source)
 				}
 				return table.Flush()
 			})
@@ -80,23 +95,47 @@ func pluginsIn(fsys fs.FS, source func(name string) string) ([]pluginInfo, error
 	}
 	plugins := make([]pluginInfo, 0, len(names))
 	for _, name := range names {
-		info, err := describe(fsys, name)
+		wasm, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return nil, fmt.Errorf("list plugins: %w", err)
 		}
+		info := describe(strings.TrimSuffix(path.Base(name), ".wasm"), wasm)
 		info.Source = source(name)
 		plugins = append(plugins, info)
 	}
 	return plugins, nil
 }
 
-func describe(fsys fs.FS, name string) (pluginInfo, error) {
-	file, err := fsys.Open(name)
+// describe reads what a module shows without running it. Without a manifest its id is the
+// file's name.
+func describe(name string, wasm []byte) pluginInfo {
+	sum := sha256.Sum256(wasm)
+	info := pluginInfo{ID: name, Hooks: []string{}, Imports: []string{}, Size: len(wasm), SHA256: hex.EncodeToString(sum[:])}
+	module, err := abi.Inspect(wasm)
 	if err != nil {
-		return pluginInfo{}, err
+		info.Error = err.Error()
+		return info
 	}
-	defer file.Close()
-	hash := sha256.New()
-	size, err := io.Copy(hash, file)
-	return pluginInfo{ID: pluginID(name), Size: size, SHA256: hex.EncodeToString(hash.Sum(nil))}, err
+	manifest, found, err := abi.ReadManifest(wasm)
+	if err != nil {
+		info.Error = err.Error()
+		return info
+	}
+	if found {
+		info.ID, info.Version = manifest.ID, manifest.Version
+	}
+	if err := module.Check(manifest); err != nil {
+		info.Error = err.Error()
+	}
+	for hook := range abi.Hooks() {
+		if module.Exported(hook.Export()) {
+			info.Hooks = append(info.Hooks, hook.String())
+		}
+	}
+	for _, i := range module.Imports {
+		if strings.HasPrefix(i.Module, "wasmgate.") && !slices.Contains(info.Imports, i.Module) {
+			info.Imports = append(info.Imports, i.Module)
+		}
+	}
+	return info
 }
