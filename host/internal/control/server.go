@@ -72,8 +72,8 @@ func New(o Options) (*Server, error) {
 		Handler:           s,
 		ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: headBytes, DisableGeneralOptionsHandler: true,
-		ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
-		Protocols:      new(http.Protocols),
+		ErrorLog:  slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		Protocols: new(http.Protocols),
 	}
 	s.server.Protocols.SetHTTP1(true)
 	return s, nil
