@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ var (
 // claims finds paths that one request cannot tell apart.
 type claims struct {
 	routes    map[string]document.Value // method and shape, variables without their names
-	variables map[string]string         // by the shape above it, the name of a REST API's variable
+	variables map[string]string         // by shape, the name of a REST API's variable
 }
 
 // paths reads all path items.
@@ -65,13 +66,14 @@ func (l *loader) path(path string, item document.Value) (segments []model.Segmen
 func (l *loader) siblings(item document.Value, segments []model.Segment, seen claims) {
 	shape := ""
 	for _, s := range segments {
-		if l.rest && s.Kind == model.Variable {
-			if first, ok := seen.variables[shape]; ok && first != s.Text {
-				item.AtKey().Report("the variable {"+s.Text+"} beside {"+first+"}", "one name for one place")
-			}
-			seen.variables[shape] = s.Text
-		}
 		shape += "/" + step(s)
+		if !l.rest || s.Kind == model.Literal {
+			continue
+		}
+		if first, ok := seen.variables[shape]; ok && first != s.Text {
+			item.AtKey().Report(fmt.Sprintf("the variable %q beside %q", s.Text, first), "one name for one place")
+		}
+		seen.variables[shape] = s.Text
 	}
 }
 

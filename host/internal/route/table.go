@@ -1,0 +1,221 @@
+package route
+
+import (
+	"strings"
+
+	"github.com/wasmgate/wasmgate/host/model"
+)
+
+// MaxParams is how many variables a path may have.
+const MaxParams = 16
+
+// API is one API on its stage, with its routes.
+type API[T any] struct {
+	ID       string
+	Protocol model.Protocol // REST when empty
+	Stage    string         // "$default" is at the root of the execute-api host
+	Domains  []string       // lower case; *.example.com stands for one label
+	BasePath string         // on the domains, without slashes at its ends
+	Routes   []Route[T]
+}
+
+// Route is one method of one resource.
+type Route[T any] struct {
+	Method string // upper case, or ANY
+	Path   string // as [model.ParsePath] takes it, or [model.DefaultPath] in an HTTP API
+	Value  T
+}
+
+// Result is what [Table.Lookup] found.
+type Result uint8
+
+// The results.
+const (
+	Found   Result = iota
+	NoAPI          // no API has that host, or none of its base paths fits
+	NoRoute        // the API has no such stage, resource or method
+	BadPath        // the path is ambiguous: 400
+)
+
+// String is the result's name.
+func (r Result) String() string {
+	return [...]string{"found", "no api", "no route", "bad path"}[r]
+}
+
+// Param is a path variable's value, percent-encoding untouched. The value of a greedy
+// one has slashes, but not the path's last.
+type Param struct{ Name, Value string }
+
+// Match is what Lookup tells. Its strings are parts of the target and of the table.
+type Match[T any] struct {
+	// API is the API, in the slice that Build was given, at Index; nil with NoAPI.
+	API   *API[T]
+	Index int
+	// Route is nil unless Found.
+	Route *Route[T]
+	// Path is the target below the stage or base path: it starts with one slash, the rest
+	// is untouched. Set with Found and NoRoute.
+	Path string
+	// MethodMissing tells, with NoRoute, that the resource is there without the method.
+	MethodMissing bool
+
+	params [MaxParams]Param
+	n      int
+}
+
+// Params is the path's variables, in its order; of use until the next Lookup with m.
+func (m *Match[T]) Params() []Param { return m.params[:m.n] }
+
+// Param is the value of a variable; ok tells whether the path has it.
+func (m *Match[T]) Param(name string) (value string, ok bool) {
+	for _, p := range m.params[:m.n] {
+		if p.Name == name {
+			return p.Value, true
+		}
+	}
+	return "", false
+}
+
+// Table is the compiled routes of all APIs. It is never changed: safe for concurrent use.
+type Table[T any] struct {
+	apis   []API[T]
+	roots  []root // by API
+	routes []*Route[T]
+	trie   trie
+	exact  map[string]*host
+	wild   map[string]*host // by what follows *.
+}
+
+// root is where an API's routes start.
+type root struct {
+	node     int32
+	fallback int32 // $default, or none
+	rest     bool
+}
+
+// host is the APIs that share one, by prefix: a stage or base path, with a slash before.
+type host struct {
+	mounts map[string]int32
+	depth  int   // of the longest prefix, in segments
+	any    int32 // an API to speak for the host when no stage fits; none on custom domains
+}
+
+const none = int32(-1)
+
+// Lookup finds the route of a request. authority is lower case, a port in it is left
+// out; target is the path without query. It allocates nothing, but for a target that is
+// read a second time.
+func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result {
+	m.API, m.Index, m.Route, m.Path, m.MethodMissing, m.n = nil, 0, nil, "", false, 0
+	h := t.host(authority)
+	if h == nil {
+		return NoAPI
+	}
+	doubt := examine(target)
+	if doubt == bad {
+		return BadPath
+	}
+	at := t.find(h, method, target)
+	if doubt == ambiguous {
+		lax, ok := laxest(target)
+		if !ok {
+			return BadPath
+		}
+		if again := t.find(h, method, lax); at.route >= 0 && again.route != at.route {
+			return BadPath
+		}
+	}
+	if at.api < 0 {
+		return NoAPI
+	}
+	m.API, m.Index, m.Path = &t.apis[at.api], int(at.api), at.path
+	if at.route < 0 {
+		m.MethodMissing = at.known
+		return NoRoute
+	}
+	m.Route = t.routes[at.route]
+	m.n = t.trie.fill(at.route, at.path, &m.params)
+	return Found
+}
+
+// host is the host of an authority.
+func (t *Table[T]) host(authority string) *host {
+	name := authority
+	if i := strings.LastIndexByte(name, ':'); i >= 0 && strings.IndexByte(name[i:], ']') < 0 {
+		name = name[:i]
+	}
+	name = strings.TrimSuffix(name, ".")
+	if h := t.exact[name]; h != nil {
+		return h
+	}
+	if i := strings.IndexByte(name, '.'); i > 0 {
+		return t.wild[name[i+1:]]
+	}
+	return nil
+}
+
+// place is where one reading of a target leads.
+type place struct {
+	api, route int32  // or none
+	path       string // below the prefix
+	known      bool   // the resource is there
+}
+
+func (t *Table[T]) find(h *host, method, target string) place {
+	api, length := h.mount(target)
+	if api == none {
+		return place{api: h.any, route: none, path: target}
+	}
+	path := target[length:]
+	for strings.HasPrefix(path, "//") {
+		path = path[1:]
+	}
+	if path == "" {
+		path = "/"
+	}
+	at := place{api: api, path: path}
+	r := t.roots[api]
+	s := search{trie: &t.trie, path: strings.TrimSuffix(path, "/"), method: method, any: !r.rest || inANY(method), greedy: r.rest}
+	at.route = s.walk(r.node, 1)
+	if at.route == none && !r.rest {
+		s.greedy = true
+		if at.route = s.walk(r.node, 1); at.route == none {
+			at.route = r.fallback
+		}
+	}
+	at.known = s.known
+	return at
+}
+
+// inANY tells whether a REST API's ANY is the method.
+func inANY(method string) bool {
+	switch method {
+	case "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT":
+		return true
+	}
+	return false
+}
+
+// mount is the API with the longest prefix of whole segments, and its length.
+func (h *host) mount(target string) (api int32, length int) {
+	api, ok := h.mounts[""]
+	if !ok {
+		api = none
+	}
+	end := 0
+	for range h.depth {
+		if end >= len(target) {
+			break
+		}
+		next := strings.IndexByte(target[end+1:], '/')
+		if next < 0 {
+			end = len(target)
+		} else {
+			end += 1 + next
+		}
+		if deeper, ok := h.mounts[target[:end]]; ok {
+			api, length = deeper, end
+		}
+	}
+	return api, length
+}
