@@ -2,6 +2,12 @@ module github.com/wasmgate/wasmgate/plugins
 
 go 1.26.0
 
-require github.com/wasmgate/wasmgate/sdk/go v0.0.0
+require (
+	github.com/wasmgate/wasmgate v0.0.0
+	github.com/wasmgate/wasmgate/sdk/go v0.0.0
+)
 
-replace github.com/wasmgate/wasmgate/sdk/go => ../sdk/go
+replace (
+	github.com/wasmgate/wasmgate => ../
+	github.com/wasmgate/wasmgate/sdk/go => ../sdk/go
+)

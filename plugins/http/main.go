@@ -47,7 +47,7 @@ func (i *integration) call(r *integrate.Request) integrate.Result {
 	}
 	url, ok := i.url.value(r)
 	if !ok {
-		return refuse(400, "a path parameter is made of dots alone")
+		return refuse(400, "a value for the path is empty or made of dots")
 	}
 	result := integrate.Call(url)
 	result.Timeout, result.Insecure = wasmgate.Duration(i.timeout), i.insecure

@@ -125,7 +125,7 @@ func (u *upstreamURL) value(r *wasmgate.Request) (v wasmgate.Value, ok bool) {
 			parts = append(parts, wasmgate.Text(selected.EscapeAgain(text)))
 			continue
 		}
-		if text == "." || text == ".." {
+		if !selected.IsSegment(text) {
 			return v, false
 		}
 		parts = append(parts, wasmgate.Text(selected.Escape(text)))

@@ -16,6 +16,7 @@ type policy struct {
 	request  change
 	path     template.Template // nil leaves it
 	response change
+	status   int // of the response; 0 leaves it
 }
 
 // change is what is done to a request or a response.
@@ -60,11 +61,8 @@ func decode(text string) (*policy, error) {
 		p.request.edits = append(p.request.edits, wasmgate.SetMethod(wasmgate.Text(method)))
 	}
 	readQuery(request.Object("query"), &p.request)
-	if status := response.Int("status", 0, 200, 599); status != 0 {
-		p.response.edits = append(p.response.edits, wasmgate.SetStatus(wasmgate.Text(strconv.FormatInt(status, 10))))
-	}
-	r := readChange(response, template.Response)
-	p.response.edits, p.response.body = append(p.response.edits, r.edits...), r.body
+	p.status = int(response.Int("status", 0, 200, 599))
+	p.response = readChange(response, template.Response)
 	const maxEdits = 250 // the ABI's max_edits, and room for path and body
 	if len(p.request.edits) > maxEdits || len(p.response.edits) > maxEdits {
 		c.Fail("request", "more than "+strconv.Itoa(maxEdits)+" edits")

@@ -2,6 +2,9 @@
 package main
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/wasmgate/wasmgate/plugins/internal/json"
 	"github.com/wasmgate/wasmgate/plugins/internal/selected"
 	"github.com/wasmgate/wasmgate/sdk/go"
@@ -39,11 +42,11 @@ func (p *policy) mapRequest(r *maprequest.Request) maprequest.Result {
 	if p.path == nil && p.request.body.empty() {
 		return maprequest.Change(p.request.edits...).ForRoute()
 	}
-	edits := append([]wasmgate.Edit(nil), p.request.edits...)
+	edits := slices.Clone(p.request.edits)
 	if p.path != nil {
 		path, ok := selected.Path(r, p.path)
 		if !ok {
-			return maprequest.Deny().Because("a value for the path is made of dots alone")
+			return maprequest.Deny().Because("a value for the path is empty or made of dots")
 		}
 		edits = append(edits, wasmgate.SetPath(wasmgate.Text(path)))
 	}
@@ -69,20 +72,32 @@ func refuse(status int, reason string) maprequest.Result {
 	return result
 }
 
-// mapResponse leaves a body that is no JSON as it is: an error page of the upstream's.
+// mapResponse changes headers of every answer. The gateway's own errors keep their status
+// and body: a refusal must not be dressed up as a success.
 func (p *policy) mapResponse(r *mapresponse.Request) mapresponse.Result {
+	result := mapresponse.Change(p.response.edits...)
+	switch {
+	case p.status == 0 && p.response.body.empty():
+		return result.ForRoute()
+	case r.ErrorType() != "":
+		return result
+	}
+	result.Edits = slices.Clone(result.Edits)
+	if p.status != 0 {
+		result.Edits = append(result.Edits, wasmgate.SetStatus(wasmgate.Text(strconv.Itoa(p.status))))
+	}
 	if p.response.body.empty() {
-		return mapresponse.Change(p.response.edits...).ForRoute()
+		return result
 	}
 	body, h := r.ResponseBody(), r.ResponseHeaders()
 	if len(body) == 0 || !isJSON(h.Get("content-type")) || h.Has("content-encoding") {
-		return mapresponse.Change(p.response.edits...).Because("the response's body is not plain JSON")
+		return result.Because("the response's body is not plain JSON") // an error page, say: it stays
 	}
 	v, err := json.Parse(string(body))
 	if err != nil {
-		return mapresponse.Change(p.response.edits...).Because("the response's body: " + err.Error())
+		return result.Because("the response's body: " + err.Error())
 	}
 	p.response.body.apply(&v, r)
-	edits := append([]wasmgate.Edit(nil), p.response.edits...)
-	return mapresponse.Change(append(edits, wasmgate.SetBody(wasmgate.Text(string(v.Append(nil)))))...)
+	result.Edits = append(result.Edits, wasmgate.SetBody(wasmgate.Text(string(v.Append(nil)))))
+	return result
 }

@@ -1,6 +1,9 @@
 package field
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Name is a header name in lower case; fault is empty when it is a token.
 func Name(s string) (lower, fault string) {
@@ -47,6 +50,9 @@ func Value(s string) string {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return "header value " + strconv.Quote(s) + " has a control byte"
 		}
+	}
+	if strings.Trim(s, " \t") != s {
+		return "header value " + strconv.Quote(s) + " begins or ends with a blank"
 	}
 	return ""
 }

@@ -29,7 +29,7 @@ func TestName(t *testing.T) {
 }
 
 func TestValue(t *testing.T) {
-	for s, want := range map[string]bool{"": true, "a\tb é": true, "a\r\nb": false, "\x00": false, "\x7f": false} {
+	for s, want := range map[string]bool{"": true, "a\tb é": true, " a": false, "a\t": false, "a\r\nb": false, "\x00": false, "\x7f": false} {
 		if got := Value(s) == ""; got != want {
 			t.Errorf("%q: got %v", s, got)
 		}

@@ -106,8 +106,8 @@ func PathSafe(selector string) bool {
 }
 
 // Path is the text of a template for this request, for a path: what is not [PathSafe] is
-// percent-encoded, so that it stays within one segment (RFC 3986, 3.3). A segment of dots
-// alone cannot be written so that every server takes it for a name; ok is false then.
+// percent-encoded, so that it stays within one segment (RFC 3986, 3.3). ok is false for a
+// value that is no name of a segment: empty, or dots, which no encoding makes safe.
 func Path(r *wasmgate.Request, t template.Template) (path string, ok bool) {
 	for _, p := range t {
 		if p.Selector == "" {
@@ -116,7 +116,7 @@ func Path(r *wasmgate.Request, t template.Template) (path string, ok bool) {
 		}
 		v, _ := Value(r, p.Selector)
 		if !PathSafe(p.Selector) {
-			if v == "." || v == ".." {
+			if !IsSegment(v) {
 				return "", false
 			}
 			v = Escape(v)
@@ -125,6 +125,9 @@ func Path(r *wasmgate.Request, t template.Template) (path string, ok bool) {
 	}
 	return path, true
 }
+
+// IsSegment tells whether a value can be one segment of a path.
+func IsSegment(v string) bool { return v != "" && v != "." && v != ".." }
 
 // Escape percent-encodes all but unreserved characters (RFC 3986, 2.3).
 func Escape(s string) string { return escape(s, false) }

@@ -1,0 +1,9 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/wasmgate/wasmgate/plugins/internal/casetest"
+)
+
+func TestCases(t *testing.T) { casetest.Run(t) }
