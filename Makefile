@@ -1,7 +1,7 @@
 # Everything here needs only Go and the Go module proxy, unless its line says more.
 
 GO      ?= go
-MODULES := . sdk/go plugins cmd/wasmgate-bench/peers/httpwasm
+MODULES := . sdk/go plugins cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
 TEST_TOOLS := curl wrk h2load nginx openssl git

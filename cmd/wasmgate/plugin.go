@@ -29,8 +29,8 @@ func (a *app) plugin() *cobra.Command {
 	return group
 }
 
-// pluginInfo is one line of plugin list. ID and Version are what the module says of itself,
-// Imports is all that it can do.
+// pluginInfo is one line of plugin list. ID is the file's name, Version what the module
+// says of itself, Imports all that it can do.
 type pluginInfo struct {
 	ID      string   `json:"id"`
 	Version string   `json:"version,omitempty"`
@@ -106,8 +106,7 @@ func pluginsIn(fsys fs.FS, source func(name string) string) ([]pluginInfo, error
 	return plugins, nil
 }
 
-// describe reads what a module shows without running it. Without a manifest its id is the
-// file's name.
+// describe reads what a module shows without running it.
 func describe(name string, wasm []byte) pluginInfo {
 	sum := sha256.Sum256(wasm)
 	info := pluginInfo{ID: name, Hooks: []string{}, Imports: []string{}, Size: len(wasm), SHA256: hex.EncodeToString(sum[:])}
@@ -122,7 +121,7 @@ func describe(name string, wasm []byte) pluginInfo {
 		return info
 	}
 	if found {
-		info.ID, info.Version = manifest.ID, manifest.Version
+		info.Version = manifest.Version
 	}
 	if err := module.Check(manifest); err != nil {
 		info.Error = err.Error()
