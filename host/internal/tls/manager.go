@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"cmp"
 	"context"
 	stdtls "crypto/tls"
 	"fmt"
@@ -38,6 +39,8 @@ type Options struct {
 	Pairs []Pair
 	// ACME is for the mode ACME.
 	ACME ACMEOptions
+	// MinVersion is the lowest TLS version, 1.2 or 1.3 in crypto/tls's numbers; 0 is 1.2.
+	MinVersion uint16
 	// Logger gets what changed and what failed; nil is slog.Default().
 	Logger *slog.Logger
 	// Now is the clock of the local authority; nil is time.Now.
@@ -93,6 +96,9 @@ func New(o Options) (*Manager, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.MinVersion = cmp.Or(o.MinVersion, stdtls.VersionTLS12); o.MinVersion < stdtls.VersionTLS12 {
+		return nil, fmt.Errorf("open certificates: lowest version %s, want TLS 1.2 or 1.3 (RFC 8996)", stdtls.VersionName(o.MinVersion))
+	}
 	m := &Manager{fixed: normalize(o.Names)}
 	var err error
 	protocols := []string{"h2", "http/1.1"}
@@ -114,7 +120,7 @@ func New(o Options) (*Manager, error) {
 	}
 	m.source.setNames(m.fixed)
 	m.config = &stdtls.Config{
-		MinVersion: stdtls.VersionTLS12,
+		MinVersion: o.MinVersion,
 		// TLS 1.2 without CBC, whose suites RFC 9113 Appendix A forbids to HTTP/2 and whose
 		// padding was an oracle more than once; TLS 1.3 suites are not configurable.
 		CipherSuites: []uint16{

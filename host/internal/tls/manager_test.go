@@ -282,6 +282,14 @@ func TestEveryBadPairIsReported(t *testing.T) {
 	assert.ErrorContains(t, err, "want one pair at least")
 }
 
+func TestLowestVersion(t *testing.T) {
+	m, err := New(Options{DataDir: t.TempDir(), MinVersion: stdtls.VersionTLS13})
+	require.NoError(t, err)
+	assert.EqualValues(t, stdtls.VersionTLS13, m.Config().MinVersion)
+	_, err = New(Options{DataDir: t.TempDir(), MinVersion: stdtls.VersionTLS11})
+	assert.ErrorContains(t, err, "lowest version TLS 1.1")
+}
+
 func TestRunAndCloseInAnyOrder(t *testing.T) {
 	m, err := New(Options{DataDir: t.TempDir()})
 	require.NoError(t, err)
