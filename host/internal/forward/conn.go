@@ -1,0 +1,214 @@
+package forward
+
+import (
+	"context"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/wasmgate/wasmgate/host/internal/exchange"
+	"github.com/wasmgate/wasmgate/host/internal/http1"
+)
+
+// grace is how long an answer may take before the call watches for its client to go
+// away: most answers come sooner and are spared the cost.
+const grace = 100 * time.Millisecond
+
+// conn is one connection to an upstream. It belongs to one call at a time.
+type conn struct {
+	net    net.Conn
+	up     *Upstream
+	raw    syscall.RawConn // nil when there is nothing to look at
+	peek   func(fd uintptr)
+	silent bool // what peek saw
+
+	reader  http1.Reader
+	resp    http1.Response
+	header  exchange.Header // of the answer, in the reader's buffer
+	body    http1.Body
+	trailer exchange.Header
+	sending exchange.Header // of the request
+
+	born, idleSince time.Time
+	reused          bool // since it was taken
+	broken          bool // must not be used again
+
+	// The waits of the call under way.
+	ctx      context.Context
+	total    time.Time // when the whole call is over; zero is never
+	wait     time.Duration
+	waitKind Kind
+	watching bool
+	unwatch  func() bool
+	armed    time.Time // read deadline that is set; zero is unknown
+	armedOut time.Time // write deadline that is set
+	direct   bool      // deadlines are set from outside
+	sent     bool      // something of the request is out
+	got      bool      // the answer has begun
+}
+
+func newConn(u *Upstream, n net.Conn, tcp *net.TCPConn, now time.Time) *conn {
+	c := &conn{net: n, up: u, born: now}
+	c.reader.Reset(c)
+	if tcp != nil {
+		c.raw, _ = tcp.SyscallConn()
+	}
+	c.peek = func(fd uintptr) { c.silent = look(fd) }
+	return c
+}
+
+// alive tells whether a kept connection can be used.
+func (c *conn) alive() bool {
+	if c.raw == nil {
+		return true
+	}
+	c.silent = false
+	return c.raw.Control(c.peek) == nil && c.silent
+}
+
+// Close closes the connection. The upstream must be told by gone.
+func (c *conn) Close() { c.net.Close() }
+
+// begin starts a call that is over at total.
+func (c *conn) begin(ctx context.Context, total time.Time) {
+	c.ctx, c.total, c.sent, c.got, c.broken = ctx, total, false, false, false
+}
+
+// expect says how long the following reads may wait each, and what it means when they do.
+func (c *conn) expect(wait time.Duration, kind Kind) { c.wait, c.waitKind = wait, kind }
+
+// release ends the call: c is kept if all went well and nothing is left over.
+func (c *conn) release() {
+	if c.watching {
+		c.watching = false
+		if !c.unwatch() { // it has run, or runs now, and spoils the deadlines
+			c.broken = true
+		}
+	}
+	c.ctx = nil
+	// Bytes beyond the answer would be taken for the next one.
+	if c.broken || c.resp.Close || c.reader.Buffered() > 0 || !c.body.Done() {
+		c.Close()
+		c.reader.Reset(nil)
+		c.up.gone()
+		return
+	}
+	c.reader.Done()
+	c.up.put(c, time.Now())
+}
+
+// watch ends the waits when the client goes away.
+func (c *conn) watch() {
+	if !c.watching && c.ctx.Done() != nil {
+		c.watching = true
+		n := c.net
+		c.unwatch = context.AfterFunc(c.ctx, func() { n.SetDeadline(time.Unix(1, 0)) })
+	}
+}
+
+// end is when a wait that begins now is over.
+func (c *conn) end(now time.Time) (time.Time, Kind) {
+	end, kind := now.Add(c.wait), c.waitKind
+	if !c.total.IsZero() && c.total.Before(end) {
+		end, kind = c.total, TimeoutTotal
+	}
+	return end, kind
+}
+
+// Read waits for the upstream, for http1.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.direct {
+		return c.net.Read(p)
+	}
+	now := time.Now()
+	end, kind := c.end(now)
+	for {
+		if !end.After(now) {
+			c.broken = true
+			return 0, failf(kind, "no byte in time")
+		}
+		until := end
+		if !c.watching && c.ctx.Done() != nil {
+			if soon := now.Add(grace); soon.Before(until) {
+				until = soon
+			}
+		}
+		c.arm(now, until, end)
+		if c.watching && c.ctx.Err() != nil {
+			c.broken = true
+			return 0, fail(ClientGone, c.ctx.Err())
+		}
+		n, err := c.net.Read(p)
+		if n > 0 {
+			c.got = true
+			return n, nil
+		}
+		if !isDeadline(err) {
+			c.broken = true
+			return 0, c.readError(err)
+		}
+		if c.ctx.Err() != nil {
+			c.broken = true
+			return 0, fail(ClientGone, c.ctx.Err())
+		}
+		c.watch()
+		now = time.Now()
+	}
+}
+
+// arm sets the read deadline to until or a little later, but hardly later than end. One
+// that is about right stays: on a busy connection it is set once a second rather than for
+// each answer.
+func (c *conn) arm(now, until, end time.Time) {
+	latest := end.Add(end.Sub(now) / 16)
+	if soon := until.Add(time.Second); soon.Before(latest) {
+		latest = soon
+	}
+	if c.armed.Before(until) || c.armed.After(latest) {
+		c.armed = latest
+		c.net.SetReadDeadline(latest)
+	}
+}
+
+func (c *conn) readError(err error) error {
+	if err == io.EOF {
+		return err // http1 says what it means here
+	}
+	return fail(Reset, err)
+}
+
+// armWrite sets the write deadline, unless one is set that is about right.
+func (c *conn) armWrite(now time.Time) {
+	end := now.Add(c.up.f.options.Idle)
+	if latest := end.Add(c.up.f.options.Idle / 16); c.armedOut.Before(end) || c.armedOut.After(latest) {
+		c.armedOut = latest
+		c.net.SetWriteDeadline(latest)
+	}
+}
+
+// write sends b, all of it.
+func (c *conn) write(b []byte) error {
+	c.armWrite(time.Now())
+	if c.watching && c.ctx.Err() != nil {
+		return fail(ClientGone, c.ctx.Err())
+	}
+	n, err := c.net.Write(b)
+	c.sent = c.sent || n > 0
+	if err == nil {
+		return nil
+	}
+	c.broken = true
+	switch {
+	case c.ctx.Err() != nil:
+		return fail(ClientGone, c.ctx.Err())
+	case isDeadline(err):
+		return fail(TimeoutIdle, err)
+	}
+	return fail(Reset, err)
+}
+
+func isDeadline(err error) bool {
+	t, ok := err.(net.Error)
+	return ok && t.Timeout()
+}

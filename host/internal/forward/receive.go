@@ -1,0 +1,171 @@
+package forward
+
+import (
+	"io"
+	"time"
+
+	"github.com/wasmgate/wasmgate/host/internal/exchange"
+	"github.com/wasmgate/wasmgate/host/internal/http1"
+)
+
+// receive reads the answer. It gives c back when nothing of the answer is left to read;
+// else the Stream does.
+func (k *call) receive(c *conn) error {
+	if err := k.receiveHead(c); err != nil {
+		return err
+	}
+	k.Latency = time.Since(k.start)
+	p, resp := &c.resp, &k.x.Response
+	resp.Status, resp.Length = p.Status, p.Length
+	for i := range c.header.Len() {
+		f := c.header.At(i)
+		resp.Header.AppendCopy(f.Name, f.Value)
+	}
+	c.expect(k.f.options.Idle, TimeoutIdle)
+	c.body.Reset(&c.reader, p.Framing, p.Length, -1, &c.trailer, &k.f.limits)
+	switch {
+	case p.Framing == http1.None:
+		resp.Body = nil
+	case p.Framing == http1.Fixed && p.Length <= smallBody:
+		body := resp.Room(int(p.Length))
+		if whole, ok := c.body.Whole(); ok {
+			copy(body, whole)
+		} else if err := readSmall(c, body); err != nil {
+			return err
+		}
+		resp.Body = body
+	default:
+		return k.receiveStream(c)
+	}
+	c.release()
+	return nil
+}
+
+// receiveHead reads up to the final head and passes 1xx on (RFC 9110 15.2).
+func (k *call) receiveHead(c *conn) error {
+	c.expect(k.f.options.FirstByte, TimeoutFirstByte)
+	for range maxInformational {
+		for {
+			err := c.reader.Response(&c.resp, &c.header, k.Method, &k.f.limits)
+			if err == nil {
+				break
+			}
+			if err != http1.ErrIncomplete {
+				return err
+			}
+			if c.got && c.reader.Buffered() > 0 {
+				c.expect(k.f.options.Idle, TimeoutIdle)
+			}
+			if err := c.reader.Fill(); err != nil {
+				return err
+			}
+		}
+		if c.resp.Status >= 200 {
+			return nil
+		}
+		if c.resp.Status != 100 && k.x.Informational != nil {
+			if err := k.x.Informational(c.resp.Status, &c.header); err != nil {
+				return fail(ClientGone, err)
+			}
+		}
+	}
+	return failf(Protocol, "more than %d informational answers", maxInformational)
+}
+
+// readSmall reads the whole of a body of len(p) bytes.
+func readSmall(c *conn, p []byte) error {
+	for n := 0; ; {
+		m, err := c.body.Read(p[n:])
+		n += m
+		switch {
+		case err == io.EOF && n == len(p):
+			return nil
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// receiveStream answers with a stream, unless all of the body is there already.
+func (k *call) receiveStream(c *conn) error {
+	resp := &k.x.Response
+	room := resp.Room(smallBody)
+	n := 0
+	for c.resp.Framing == http1.Chunked && n < len(room) && c.reader.Buffered() > 0 {
+		m, err := c.body.Read(room[n:])
+		n += m
+		if err == io.EOF {
+			resp.Body, resp.Length = room[:n], int64(n)
+			copyFields(&resp.Trailer, &c.trailer)
+			if resp.Trailer.Len() > 0 { // only a stream has trailers
+				resp.Body, resp.Length, resp.Stream = nil, -1, &stream{rest: room[:n]}
+			}
+			c.release()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.total = time.Time{}
+	resp.Stream = &stream{c: c, rest: room[:n], response: resp}
+	return nil
+}
+
+func copyFields(dst, src *exchange.Header) {
+	for i := range src.Len() {
+		f := src.At(i)
+		dst.AppendCopy(f.Name, f.Value)
+	}
+}
+
+// stream is the body of an answer that is still coming. It lets go of its connection at the
+// end, so that a late Read cannot touch somebody else's answer.
+type stream struct {
+	c        *conn
+	rest     []byte // came with the head
+	response *exchange.Response
+	err      error
+}
+
+// Read reads what is there.
+func (s *stream) Read(p []byte) (int, error) {
+	if len(s.rest) > 0 {
+		n := copy(p, s.rest)
+		s.rest = s.rest[n:]
+		return n, nil
+	}
+	if s.c == nil {
+		if s.err != nil {
+			return 0, s.err
+		}
+		return 0, io.EOF
+	}
+	n, err := s.c.body.Read(p)
+	switch {
+	case err == io.EOF:
+		copyFields(&s.response.Trailer, &s.c.trailer)
+		s.c.release()
+		s.c = nil
+	case err != nil:
+		s.err = asError(err)
+		err = s.err
+		s.c.broken = true
+		s.c.release()
+		s.c = nil
+	}
+	return n, err
+}
+
+// Close ends the stream; a connection that has not come to its end is closed.
+func (s *stream) Close() error {
+	if s.c != nil {
+		s.c.broken = true
+		s.c.release()
+		s.c, s.err = nil, io.ErrClosedPipe
+	}
+	s.rest = nil
+	return nil
+}
