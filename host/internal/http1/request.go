@@ -64,7 +64,8 @@ func (q *Request) Parse(buf []byte, lim *Limits) (int, error) {
 		q.seen = len(buf)
 		return 0, q.incomplete(buf, lim)
 	}
-	n, err := q.parse(buf, lim)
+	// What stands behind the limit is not looked at, however much was received at once.
+	n, err := q.parse(buf[:min(len(buf), lim.Head)], lim)
 	if err == ErrIncomplete {
 		q.seen = len(buf)
 		return 0, q.incomplete(buf, lim)
@@ -111,9 +112,6 @@ func (q *Request) parse(buf []byte, lim *Limits) (int, error) {
 			return 0, err
 		}
 		q.at = next
-	}
-	if q.at+2 > lim.Head {
-		return 0, errHeadTooLarge
 	}
 	return q.at + 2, q.finish()
 }

@@ -39,7 +39,7 @@ func (p *Response) Parse(buf []byte, method string, lim *Limits) (int, error) {
 		p.seen = len(buf)
 		return 0, ErrIncomplete
 	}
-	n, err := p.parse(buf, method, lim)
+	n, err := p.parse(buf[:min(len(buf), lim.Head)], method, lim)
 	if err == ErrIncomplete {
 		p.seen = len(buf)
 		if len(buf) >= lim.Head {
@@ -74,9 +74,6 @@ func (p *Response) parse(buf []byte, method string, lim *Limits) (int, error) {
 			return 0, err
 		}
 		p.at = next
-	}
-	if p.at+2 > lim.Head {
-		return 0, errHeadTooLarge
 	}
 	return p.at + 2, p.finish(method)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
@@ -32,14 +33,12 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	if b.Buffered() > 0 {
-		n, err := b.Body.Read(p)
-		b.pace.got += int64(n)
-		return n, b.fault(err)
-	}
 	c := b.c
 	if b.asks {
 		b.asks = false
+		if b.Buffered() > 0 { // it did not wait (RFC 9110 10.1.1)
+			return b.Read(p)
+		}
 		if err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
 			return 0, b.fault(err)
 		}
@@ -60,7 +59,7 @@ func (b *clientBody) fault(err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	p, r := bodyProblem(err, b.c.late.Load())
+	p, r := bodyProblem(err)
 	r.Remote, r.Protocol = b.c.remote, b.c.info.Protocol
 	b.c.s.refused(r)
 	b.err = p
@@ -71,7 +70,7 @@ func (b *clientBody) fault(err error) error {
 var errSlow = errors.New("body is slower than the least rate")
 
 // bodyProblem is what a client is told of a broken body, and what is counted.
-func bodyProblem(err error, late bool) (*problem.Problem, Refused) {
+func bodyProblem(err error) (*problem.Problem, Refused) {
 	var refusal *http1.Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -80,7 +79,7 @@ func bodyProblem(err error, late bool) (*problem.Problem, Refused) {
 	case errors.Is(err, exchange.ErrBodyTooLarge):
 		return problem.New(problem.RequestTooLarge, err),
 			Refused{Status: http.StatusRequestEntityTooLarge, Section: "RFC 9110 15.5.14", Reason: ReasonBodyLarge}
-	case late || errors.Is(err, errSlow):
+	case errors.Is(err, errSlow) || errors.Is(err, os.ErrDeadlineExceeded):
 		return problem.New(problem.RequestTimeout, err),
 			Refused{Status: http.StatusRequestTimeout, Section: "RFC 9110 15.5.9", Reason: ReasonBodySlow}
 	}

@@ -126,7 +126,7 @@ func (c *conn) shakeHands() (protocol string, ok bool) {
 	switch c.tls.ConnectionState().NegotiatedProtocol {
 	case "h2":
 		return "HTTP/2.0", true
-	case "", "http/1.1":
+	case "", "http/1.1", "http/1.0":
 		return "HTTP/1.1", true
 	}
 	return "", false // acme-tls/1: the handshake was all (RFC 8737 3)

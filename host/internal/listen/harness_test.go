@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
+	"github.com/wasmgate/wasmgate/host/internal/problem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -182,8 +183,7 @@ func echo(x *exchange.Exchange) {
 	if r, _, _ := x.BodyReader(); r != nil {
 		body, err := io.ReadAll(r)
 		if err != nil {
-			x.Response.Status = 400
-			x.Response.SetBody([]byte(err.Error()))
+			problem.Write(x, err)
 			return
 		}
 		b.Write(body)

@@ -205,12 +205,11 @@ func (st *stream) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF {
 		return n, err
 	}
-	late := w.now.Load()-from >= int64(o.Timeouts.Body)
-	p2, refused := bodyProblem(err, late)
+	fault, refused := bodyProblem(err)
 	refused.Remote, refused.Protocol = st.c.remote, st.c.info.Protocol
 	st.c.s.refused(refused)
-	st.fault = p2
-	return 0, p2
+	st.fault = fault
+	return 0, fault
 }
 
 // fillTrailer takes the trailers over; x/net keeps those that a Trailer field announced.

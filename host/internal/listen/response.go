@@ -12,6 +12,9 @@ import (
 // respond sends x.Response and decides on the connection.
 func (c *conn) respond(x *exchange.Exchange) fate {
 	r := &x.Response
+	if c.body.err != nil {
+		c.revive() // a body that was late still gets its answer
+	}
 	if r.Status < 200 || r.Status > 599 {
 		problem.Internal.Problem().Write(x)
 	}

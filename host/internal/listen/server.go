@@ -51,6 +51,10 @@ func New(o Options) (*Server, error) {
 		if len(s.tls.NextProtos) == 0 {
 			s.tls.NextProtos = []string{"h2", "http/1.1"}
 		}
+		// crypto/tls refuses a client that offers only what is not listed (curl --http1.0).
+		if slices.Contains(s.tls.NextProtos, "http/1.1") {
+			s.tls.NextProtos = append(slices.Clip(s.tls.NextProtos), "http/1.0")
+		}
 		// Full records from the start: ours are answers that are ready, and each record
 		// is a system call.
 		s.tls.DynamicRecordSizingDisabled = true
