@@ -39,6 +39,20 @@ type Guest interface {
 	Call(hook abi.Hook, record []byte) (result []byte, fuel uint64, err error)
 }
 
+// Native is a plugin in this process as a [Guest]: the Go SDK's wasmgate.Call. A panic
+// is a trap.
+type Native func(hook uint16, record []byte) (result []byte)
+
+// Call runs the hook.
+func (n Native) Call(hook abi.Hook, record []byte) (result []byte, fuel uint64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("trap: %v", p)
+		}
+	}()
+	return n(uint16(hook), record), 0, nil
+}
+
 // Load reads the cases of a file. The errors name file and case.
 func Load(path string) ([]*Case, error) {
 	text, err := os.ReadFile(path)
