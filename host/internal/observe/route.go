@@ -15,7 +15,7 @@ type RouteKey struct {
 	Method     string // the route's, such as ANY
 }
 
-// CacheStatuses are what [Sample.Cache] may be, beside empty.
+// cacheStatuses are what [Sample.Cache] may be, beside empty.
 var cacheStatuses = [...]string{"hit", "miss", "collapsed", "stale", "bypass"}
 
 // codeClasses are by the first digit of the status; the first is for a request that got
