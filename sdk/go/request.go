@@ -14,7 +14,7 @@ type Request struct {
 	table []byte
 }
 
-// parse checks header and table; the data of a field are checked where they are read.
+// parse checks header and table; what stands in a field is checked where it is read.
 func (r *Request) parse(b []byte) {
 	if len(b) < wire.HeaderBytes || load32(b, 0) != wire.Magic || load16(b, 4) != wire.Version ||
 		uint64(load32(b, 8)) != uint64(len(b)) || load16(b, 14) != 0 {
@@ -30,6 +30,9 @@ func (r *Request) parse(b []byte) {
 		id, typ := int(key&0xffff), uint16(key>>16)
 		if id <= last {
 			panic("wasmgate: request record with fields out of order")
+		}
+		if uint64(load32(r.table, i+4))+uint64(load32(r.table, i+8)) > uint64(len(b)) {
+			panic("wasmgate: request field out of the record")
 		}
 		if id < len(wire.RequestTypes) && wire.RequestTypes[id] != typ && wire.RequestTypes[id] != 0 {
 			panic("wasmgate: request field of a wrong type")
