@@ -1,4 +1,3 @@
-// Api-key is the built-in that says where a request carries its API key; README.md tells more.
 package main
 
 import (

@@ -1,4 +1,3 @@
-// Cache is the built-in that names the parts of a cache key; README.md tells more.
 package main
 
 import (

@@ -1,4 +1,3 @@
-// Cors is the built-in that lets browsers in from other origins; README.md tells more.
 package main
 
 import (

@@ -1,5 +1,3 @@
-// Http is the built-in that calls upstreams for integrations of type http_proxy and http;
-// README.md tells more.
 package main
 
 import (

@@ -1,4 +1,3 @@
-// Ip-rules is the built-in guard by client address; README.md tells more.
 package main
 
 import (

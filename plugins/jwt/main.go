@@ -1,4 +1,3 @@
-// Jwt is the built-in authorizer for bearer tokens; README.md tells what it checks.
 package main
 
 import (

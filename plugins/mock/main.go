@@ -1,4 +1,3 @@
-// Mock is the built-in that answers for integrations of type mock; README.md tells more.
 package main
 
 import (

@@ -1,4 +1,3 @@
-// Rate-limit is the built-in that names the token buckets of a request; README.md tells more.
 package main
 
 import (

@@ -1,4 +1,3 @@
-// Transform is the built-in that changes requests and responses; README.md tells more.
 package main
 
 import (

@@ -262,6 +262,9 @@ func (s *scanner) object(v *Value, depth int) bool {
 			return s.fail("want :")
 		}
 		s.at++
+		if v.Items == nil {
+			v.Items = make([]Value, 0, 8)
+		}
 		v.Items = append(v.Items, Value{Name: name})
 		if !s.value(&v.Items[len(v.Items)-1], depth) {
 			return false
