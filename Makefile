@@ -1,7 +1,8 @@
 # Everything here needs only Go and the Go module proxy, unless its line says more.
 
 GO      ?= go
-MODULES := . sdk/go plugins cmd/wasmgate-bench/peers
+TESTED  := . sdk/go plugins
+MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
 TEST_TOOLS := curl wrk h2load nginx openssl git
@@ -37,11 +38,11 @@ setup: ## what the tests call beside Go: installed as root on Debian, named else
 	.ci/setup $(TEST_TOOLS)
 
 test: setup plugins ## every test there is
-	@set -e; for m in $(MODULES); do echo "== $$m"; $(GO) test -C $$m -count=1 -timeout 20m ./...; done
+	@set -e; for m in $(TESTED); do echo "== $$m"; $(GO) test -C $$m -count=1 -timeout 20m ./...; done
 
 race: setup plugins ## the tests with the race detector (needs a C compiler)
 	.ci/setup cc
-	@set -e; for m in $(MODULES); do echo "== $$m"; CGO_ENABLED=1 $(GO) test -C $$m -count=1 -race -timeout 40m ./...; done
+	@set -e; for m in $(TESTED); do echo "== $$m"; CGO_ENABLED=1 $(GO) test -C $$m -count=1 -race -timeout 40m ./...; done
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

@@ -71,7 +71,11 @@ func measure(parent context.Context, s settings, names, only, jsonFile string) e
 			break
 		}
 		fmt.Fprintf(b.progress, "%s: %s\n", row.name, row.title)
+		stolen, all := processorTime()
 		result, err := row.run(ctx, b)
+		if s, a := processorTime(); a > all {
+			result.Stolen = (s - stolen) / (a - all)
+		}
 		result.Row, result.Title, result.Target = row.name, row.title, row.target
 		if err != nil {
 			result.Missing = append(result.Missing, err.Error())

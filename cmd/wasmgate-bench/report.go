@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,6 +27,8 @@ type result struct {
 	Title  string `json:"title"`
 	Target string `json:"target"`
 	Lines  []line `json:"lines"`
+	// Stolen is the share of processor time that went to other virtual machines meanwhile.
+	Stolen float64 `json:"stolen,omitempty"`
 	// Missing is what was not measured, and why.
 	Missing []string `json:"missing,omitempty"`
 }
@@ -89,6 +92,9 @@ func (r report) markdown(w io.Writer) error {
 	for _, row := range r.Rows {
 		fmt.Fprintf(&out, "\n### %s\n\nTarget: %s.\n\n", row.Title, row.Target)
 		row.table(&out)
+		if row.Stolen >= 0.01 {
+			fmt.Fprintf(&out, "\nOther virtual machines took %.0f %% of the processors meanwhile.\n", row.Stolen*100)
+		}
 		for _, m := range row.Missing {
 			fmt.Fprintf(&out, "\nNot measured: %s\n", strings.Join(strings.Fields(m), " "))
 		}
@@ -142,6 +148,27 @@ func machine() string {
 		}
 	}
 	return fmt.Sprintf("%d cores of %s, %s/%s, %s", runtime.NumCPU(), cmp.Or(model, "an unknown processor"), runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// processorTime is what /proc/stat says of all processors since the machine's start: the
+// time that a hypervisor gave to others, and all time, in ticks.
+func processorTime() (stolen, all float64) {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0 // a note is lost, no figure
+	}
+	first, _, _ := strings.Cut(string(data), "\n")
+	for i, field := range strings.Fields(first) {
+		v, err := strconv.ParseFloat(field, 64)
+		if err != nil || i > 8 { // guest time, from 9 on, is in user time already
+			continue
+		}
+		all += v
+		if i == 8 {
+			stolen = v
+		}
+	}
+	return stolen, all
 }
 
 func describe(s settings) string {
