@@ -6,13 +6,16 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/pipeline"
 	"github.com/wasmgate/wasmgate/host/model"
 )
@@ -20,7 +23,8 @@ import (
 // policies keeps the bound policies of all snapshots by what they are made of, so that a
 // policy that did not change keeps its instances. It is safe for concurrent use.
 type policies struct {
-	engine *guest.Engine
+	engine   *guest.Engine
+	observer *observe.Observer
 
 	mu    sync.Mutex
 	bound map[[32]byte]*boundPolicy
@@ -29,8 +33,11 @@ type policies struct {
 // boundPolicy is a policy with its guest and the number of snapshots that use it.
 type boundPolicy struct {
 	*pipeline.Policy
-	guest *guest.Policy
-	refs  int // guarded by policies.mu
+	guest        *guest.Policy
+	digest       [32]byte
+	hooks        []string
+	capabilities []string
+	refs         int // guarded by policies.mu
 }
 
 // policyID names a binding: two policies of one id decide alike.
@@ -73,13 +80,16 @@ func (ps *policies) bind(ctx context.Context, module *guest.Module, p *model.Pol
 	if err != nil {
 		return nil, err
 	}
-	policy, err := pipeline.NewPolicy(pipeline.Policy{Plugin: plugin{g}, ID: id, Name: p.Plugin,
+	policy, err := pipeline.NewPolicy(pipeline.Policy{Plugin: newPlugin(g, ps.observer, p.Plugin), ID: id, Name: p.Plugin,
 		OnError: p.OnError, Constant: writtenIn(p)})
 	if err != nil {
 		g.Close()
 		return nil, err
 	}
-	b := &boundPolicy{Policy: policy, guest: g, refs: 1}
+	b := &boundPolicy{Policy: policy, guest: g, digest: module.Digest(), capabilities: module.Imports(), refs: 1}
+	for _, hook := range module.Hooks() {
+		b.hooks = append(b.hooks, hook.String())
+	}
 	ps.mu.Lock()
 	ps.bound[id] = b
 	ps.mu.Unlock()
@@ -154,12 +164,30 @@ func appendStrings(dst []string, v any) []string {
 	return dst
 }
 
-// plugin is a guest as the pipeline sees it.
-type plugin struct{ *guest.Policy }
+// plugin is a guest as the pipeline sees it, with its calls counted.
+type plugin struct {
+	*guest.Policy
+	metrics [abi.HookObserve + 1]*observe.PluginMetrics
+}
+
+func newPlugin(g *guest.Policy, o *observe.Observer, id string) *plugin {
+	p := &plugin{Policy: g}
+	for h := range abi.Hooks() {
+		if g.Has(h) {
+			p.metrics[h] = o.Plugin(id, h.String())
+		}
+	}
+	return p
+}
 
 // Call runs a hook once.
-func (p plugin) Call(ctx context.Context, hook abi.Hook, c pipeline.Call) error {
-	_, err := p.Policy.Call(ctx, hook, c)
+func (p *plugin) Call(ctx context.Context, hook abi.Hook, c pipeline.Call) error {
+	start := time.Now()
+	fuel, err := p.Policy.Call(ctx, hook, c)
+	p.metrics[hook].Done(time.Since(start), fuel, err != nil)
+	if failure, ok := errors.AsType[*guest.Error](err); ok {
+		p.metrics[hook].Trap(string(failure.Kind))
+	}
 	return err
 }
 

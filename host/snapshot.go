@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,10 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/wasmgate/wasmgate/host/internal/cache"
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/openapi"
 	"github.com/wasmgate/wasmgate/host/internal/pipeline"
 	"github.com/wasmgate/wasmgate/host/internal/route"
@@ -29,6 +33,8 @@ type snapshot struct {
 	apis     []*compiledAPI
 	policies []*boundPolicy // in order of their first use
 	plugins  *pluginSet
+	forward  *shared[*upstreams]
+	cache    *shared[*cache.Cache]
 	warnings []string
 }
 
@@ -39,14 +45,16 @@ type compiledAPI struct {
 	api    *model.API
 	routes []route.Route[*pipeline.Route]
 	bound  []*boundPolicy // every policy that a route uses, once
+	refs   atomic.Int64   // snapshots that use it
 }
 
 // builder makes one snapshot.
 type builder struct {
 	*core
 	ctx      context.Context
+	setup    *setup
 	plugins  *pluginSet
-	gateway  openapi.Gateway
+	gateway  openapi.Set // its policies and keys
 	previous map[[32]byte]*compiledAPI
 	problems document.Errors
 	used     map[[32]byte]*boundPolicy
@@ -56,54 +64,67 @@ type builder struct {
 
 // build makes a snapshot of the files as they are now. On an error nothing of it is left
 // behind, and every error is told, not the first.
-func (c *core) build(ctx context.Context, previous *snapshot) (_ *snapshot, err error) {
-	documents, err := openapi.LoadDir(c.config.APIs.Dir, openapi.Options{Resolver: c.config.Resolver})
+func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*snapshot, error) {
+	documents, err := openapi.LoadDir(with.config.APIs.Dir, openapi.Options{Resolver: with.config.Resolver})
 	var problems document.Errors
 	if err != nil && !errors.As(err, &problems) {
 		return nil, err
 	}
-	plugins, broken := c.modules.open(ctx, c.config.Plugins.Dir, c.config.Plugins.ModuleBytes)
+	plugins, broken := c.modules.open(ctx, with.config.Plugins.Dir, with.config.Plugins.ModuleBytes)
 	problems = append(problems, broken...)
-	b := &builder{core: c, ctx: ctx, plugins: plugins, previous: make(map[[32]byte]*compiledAPI),
+	b := &builder{core: c, ctx: ctx, setup: with, plugins: plugins, previous: make(map[[32]byte]*compiledAPI),
 		problems: problems, used: make(map[[32]byte]*boundPolicy), failed: make(map[[32]byte]error)}
 	if documents != nil {
-		b.gateway = documents.Gateway
+		b.gateway = *documents
 	}
 	if previous != nil {
 		for _, a := range previous.apis {
 			b.previous[a.id] = a
 		}
 	}
-	s := &snapshot{plugins: plugins, loaded: time.Now()}
+	s := &snapshot{plugins: plugins, loaded: time.Now(), forward: with.forward, cache: with.cache}
+	s.forward.retain()
+	s.cache.retain()
 	if documents != nil {
-		for i := range documents.APIs {
-			s.apis = append(s.apis, b.compile(&documents.APIs[i]))
+		for _, api := range documents.APIs {
+			s.apis = append(s.apis, b.compile(api))
 		}
 		for _, w := range documents.Warnings {
 			s.warnings = append(s.warnings, w.String())
 		}
 	}
 	s.policies = b.order
-	table, err := b.table(s.apis)
-	if err := b.problems.Err(); err != nil {
+	if len(b.problems) > 0 {
 		c.giveBack(s)
-		return nil, &ConfigErrors{err.(document.Errors)}
+		return nil, &ConfigErrors{b.problems.Err().(document.Errors)}
 	}
+	table, err := b.table(s.apis)
 	if err != nil {
 		c.giveBack(s)
 		return nil, configErrors(err)
 	}
 	s.digest = digestAPIs(s.apis)
-	s.serving = pipeline.NewSnapshot(table, func() { c.giveBack(s) })
+	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: c.buckets, Cache: with.cache.value,
+		Close: func() { c.giveBack(s) }})
 	return s, nil
 }
 
 // giveBack ends s's part in policies and plugins.
 func (c *core) giveBack(s *snapshot) {
+	for _, a := range s.apis {
+		if a == nil || a.refs.Add(-1) > 0 {
+			continue
+		}
+		for i := range a.routes {
+			a.routes[i].Value.Metrics.Release()
+		}
+	}
 	for _, p := range s.policies {
 		c.policies.release(p)
 	}
 	s.plugins.release()
+	s.forward.release()
+	s.cache.release()
 }
 
 func digestAPIs(apis []*compiledAPI) [32]byte {
@@ -117,13 +138,10 @@ func digestAPIs(apis []*compiledAPI) [32]byte {
 func (b *builder) table(apis []*compiledAPI) (*route.Table[*pipeline.Route], error) {
 	list := make([]route.API[*pipeline.Route], 0, len(apis))
 	for _, a := range apis {
-		if a == nil {
-			return nil, nil // its problem is told already
-		}
 		list = append(list, route.API[*pipeline.Route]{ID: a.api.ID, Protocol: a.api.Protocol, Stage: a.api.Stage,
-			Domains: a.api.Domains, BasePath: a.api.BasePath, Routes: a.routes, Position: a.api.Position})
+			Domains: a.api.Domains, BasePath: a.api.BasePath, Routes: a.routes})
 	}
-	return route.Build(list)
+	return route.Build(list, route.Options{})
 }
 
 // compile binds all policies of one document; nil when there were problems.
@@ -137,9 +155,11 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		for _, p := range old.bound {
 			b.share(p)
 		}
+		old.refs.Add(1)
 		return old
 	}
 	a := &compiledAPI{id: id, api: api}
+	a.refs.Store(1)
 	shared := &pipeline.API{ID: api.ID, Stage: api.Stage, Protocol: api.Protocol,
 		StageVariables: api.StageVariables, Keys: b.keys(api)}
 	failed := len(b.problems)
@@ -156,15 +176,12 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 			}
 		}
 		compiled := pipeline.NewRoute(pipeline.Route{API: shared, Key: r.Key(), Path: r.Path,
-			Integration: integrationJSON(r.Integration), Host: constantHost(r.Integration), Cache: b.cache.Group(api.ID + "/" + api.Stage),
-			Metrics: b.observer.Route(api.ID, api.Stage, r.Key(), r.Method)}, bound)
+			Integration: integrationJSON(r.Integration), Host: constantHost(r.Integration), Cache: b.setup.cache.value.Group(api.ID + "/" + api.Stage),
+			Metrics: b.observer.Route(observe.RouteKey{API: api.ID, Stage: api.Stage, Route: r.Path, Method: r.Method})}, bound)
 		if !compiled.Integrates() && len(b.problems) == failed {
 			b.report(r.Position, r.Key(), "no integration", "x-amazon-apigateway-integration or a policy with an integrate hook")
 		}
-		a.routes = append(a.routes, route.Route[*pipeline.Route]{Method: r.Method, Path: r.Path, Value: compiled, Position: r.Position})
-	}
-	if len(b.problems) > failed {
-		return nil
+		a.routes = append(a.routes, route.Route[*pipeline.Route]{Method: r.Method, Path: r.Path, Value: compiled})
 	}
 	return a
 }
@@ -189,6 +206,10 @@ func (b *builder) policiesOf(api *model.API) [][]model.Policy {
 		if r.Integration != nil {
 			list = append(list, integrationPolicy(r.Integration))
 		}
+		for j := range list {
+			list[j].Fuel = cmp.Or(list[j].Fuel, b.setup.config.Plugins.Fuel)
+			list[j].Memory = cmp.Or(list[j].Memory, uint64(b.setup.config.Plugins.Memory))
+		}
 		all[i] = list
 	}
 	return all
@@ -210,7 +231,8 @@ func (b *builder) identify(api *model.API, policies [][]model.Policy) ([32]byte,
 		API      *model.API
 		Policies [][]model.Policy
 		Keys     []model.APIKey
-	}{api, policies, b.gateway.Keys})
+		Core     uint64
+	}{api, policies, b.gateway.Keys, b.setup.generation})
 	if err != nil {
 		b.report(api.Position, "", err.Error(), "")
 		return [32]byte{}, false

@@ -26,9 +26,15 @@ type Config struct {
 	// Secrets are what a policy's grants may name.
 	Secrets map[string]Secret
 
+	options Options // what it was loaded with
+
 	// Resolver resolves references in API documents with the same environment.
 	Resolver *document.Resolver
 }
+
+// Reload loads again what c was loaded from: its file as it is now, with the same flags and
+// environment.
+func (c *Config) Reload() (*Config, error) { return Load(c.options) }
 
 // Listen is the addresses, each host:port.
 type Listen struct {

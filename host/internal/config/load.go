@@ -46,7 +46,7 @@ func Set(pairs []string) (map[string]string, error) {
 // Load reads the configuration. What is wrong in it is a [document.Errors]; other errors
 // are of the file system.
 func Load(o Options) (*Config, error) {
-	c := &Config{File: o.File}
+	c := &Config{File: o.File, options: o}
 	l := &loader{table: c.table(), layers: viper.New(), environ: map[string]string{}}
 	environ := o.Environ
 	if environ == nil {

@@ -1,0 +1,112 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/wasmgate/wasmgate/host/internal/config"
+	"github.com/wasmgate/wasmgate/host/internal/control"
+)
+
+// Reload reads the process file, the documents and the plugins again, and serves what they
+// say now. When anything is wrong, nothing changes, and the error, which status and
+// readiness show too, says all of it. Reloads wait for each other.
+func (h *Host) Reload(ctx context.Context) error {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	h.mu.Lock()
+	serving := h.snapshot != nil && !h.ending
+	h.mu.Unlock()
+	if !serving {
+		return fmt.Errorf("reload: the host does not serve")
+	}
+	start := time.Now()
+	s, err := h.rebuild(ctx)
+	if err != nil {
+		err = fmt.Errorf("reload: %w", err)
+		h.mu.Lock()
+		h.reload = control.Reload{Time: time.Now(), Error: err.Error()}
+		h.mu.Unlock()
+		h.observer.Reloaded(false)
+		h.log.Error("configuration is refused, the last good one serves on", "error", err)
+		return err
+	}
+	h.log.Info("configuration is live", "apis", len(s.apis), "snapshot", short(s.digest), "took", time.Since(start).Round(time.Microsecond).String())
+	return nil
+}
+
+func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
+	old := h.core.current.config
+	c, err := old.Reload()
+	if err != nil {
+		return nil, configErrors(err)
+	}
+	if err := refuseFixed(old, c); err != nil {
+		return nil, err
+	}
+	with, err := h.core.setup(c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := h.core.build(ctx, with, h.snapshot)
+	if err != nil {
+		with.release()
+		return nil, err
+	}
+	if err := h.replaceDoor(old, c); err != nil {
+		s.serving.Discard()
+		with.release()
+		return nil, err
+	}
+	h.mu.Lock()
+	h.core.adopt(with)
+	h.mu.Unlock()
+	h.swap(s)
+	h.mu.Lock()
+	certs := h.door.certs
+	h.mu.Unlock()
+	certs.SetNames(h.names())
+	return s, nil
+}
+
+// refuseFixed refuses changes that only a new start can make.
+func refuseFixed(old, c *config.Config) error {
+	var fixed []string
+	for _, part := range []struct {
+		key    string
+		differ bool
+	}{
+		{"data_dir", old.DataDir != c.DataDir},
+		{"listen.admin", old.Listen.Admin != c.Listen.Admin},
+		{"log", !reflect.DeepEqual(old.Log, c.Log)},
+		{"throttle", old.Throttle != c.Throttle},
+		{"plugins.instances", old.Plugins.Instances != c.Plugins.Instances},
+		{"plugins.module_bytes", old.Plugins.ModuleBytes != c.Plugins.ModuleBytes},
+	} {
+		if part.differ {
+			fixed = append(fixed, part.key)
+		}
+	}
+	if len(fixed) > 0 {
+		return fmt.Errorf("%s: %s cannot change while the gateway runs: restart it", c.File, strings.Join(fixed, ", "))
+	}
+	return nil
+}
+
+// watched is what is watched for changes: the folders of documents and plugins, and the
+// process file.
+func (h *Host) watched() []string {
+	h.mu.Lock()
+	c := h.core.current.config
+	h.mu.Unlock()
+	folders := []string{filepath.Clean(c.APIs.Dir), filepath.Clean(c.Plugins.Dir)}
+	if c.File != "" {
+		// Kubernetes swaps the link ..data beside the file.
+		folders = append(folders, filepath.Clean(c.File), filepath.Join(filepath.Dir(c.File), "..data"))
+	}
+	return folders
+}
