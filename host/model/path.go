@@ -50,7 +50,7 @@ func ParsePath(path string) ([]Segment, error) {
 	if path == "" {
 		return nil, nil
 	}
-	var segments []Segment
+	segments := make([]Segment, 0, strings.Count(path, "/")+1)
 	for text := range strings.SplitSeq(path, "/") {
 		if n := len(segments); n > 0 && segments[n-1].Kind == Greedy {
 			return nil, &PathError{fmt.Sprintf("%q after {%s+}", text, segments[n-1].Text), "nothing: a greedy variable is the last"}

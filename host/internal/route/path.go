@@ -16,32 +16,29 @@ const (
 
 // What a byte of a path, or one that a path encodes, means to a lax reader.
 const (
-	raw     = 1 << iota // not to be there raw
-	special             // raw, it may change what is read
-	encoded             // encoded, it may change what is read
-	hidden              // encoded, it is refused
+	stop    = 1 << iota // to be looked at when it is raw
+	raw                 // not to be there raw
+	encoded             // to be read twice when it is encoded
+	hidden              // not to be there encoded
 )
 
 var class = classes()
 
 func classes() (c [256]uint8) {
-	for b := range 256 {
+	for b := range c {
 		switch {
 		case b < ' ' || b == 0x7f:
-			c[b] = raw | hidden
+			c[b] = stop | raw | hidden
 		case b >= '0' && b <= '9', b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b == '-', b == '.', b == '_', b == '~':
 			c[b] = encoded
 		case b == ' ', b == '?', b == '#':
-			c[b] = raw
-		case b == '\\', b == ';':
-			c[b] = special | encoded
-		case b == '%':
-			c[b] = special | encoded
+			c[b] = stop | raw
+		case b == '\\', b == ';', b == '%', b == '/':
+			c[b] = stop | encoded
 		case b == 0xc0, b == 0xc1, b == 0xe0, b == 0xf0:
 			c[b] = encoded // may start overlong UTF-8, which laxest finds
 		}
 	}
-	c['/'] = encoded
 	return c
 }
 
@@ -52,17 +49,21 @@ func examine(target string) verdict {
 	}
 	found := plain
 	for i := 0; i < len(target); i++ {
-		switch b := target[i]; {
+		b := target[i]
+		if class[b]&stop == 0 {
+			continue
+		}
+		switch {
 		case b == '/':
-			if rest := target[i+1:]; rest != "" && (rest[0] == '/' || rest[0] == '.') {
-				if dots(rest) {
-					return bad
-				}
-				if rest[0] == '/' {
-					found = ambiguous
-				}
+			if i+1 == len(target) || target[i+1] != '/' && target[i+1] != '.' {
+				continue
 			}
-		case class[b]&(raw|special) == 0:
+			if dots(target[i+1:]) {
+				return bad
+			}
+			if target[i+1] == '/' {
+				found = ambiguous
+			}
 		case b == '%':
 			value, ok := triplet(target[i:])
 			if !ok || class[value]&hidden != 0 {

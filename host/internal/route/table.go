@@ -78,26 +78,27 @@ func (m *Match[T]) Param(name string) (value string, ok bool) {
 
 // Table is the compiled routes of all APIs. It is never changed: safe for concurrent use.
 type Table[T any] struct {
-	apis   []API[T]
-	roots  []root // by API
-	routes []*Route[T]
-	trie   trie
-	exact  map[string]*host
-	wild   map[string]*host // by what follows *.
+	apis  []API[T]
+	roots []root // by API
+	trie  trie
+	exact map[string]*host
+	wild  map[string]*host // by what follows *.
 }
 
 // root is where an API's routes start.
 type root struct {
 	node     int32
-	fallback int32 // $default, or none
+	fallback int32 // the leaf of $default, or none
+	first    int32 // the number of its first route
 	rest     bool
 }
 
 // host is the APIs that share one, by prefix: a stage or base path, with a slash before.
 type host struct {
-	mounts map[string]int32
-	depth  int   // of the longest prefix, in segments
-	any    int32 // an API to speak for the host when no stage fits; none on custom domains
+	whole  int32            // the API without a prefix, or none
+	mounts map[string]int32 // those with one
+	depth  int              // of the longest prefix, in segments
+	any    int32            // an API to speak for the host when no stage fits; none on custom domains
 }
 
 const none = int32(-1)
@@ -115,26 +116,31 @@ func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result 
 	if doubt == bad {
 		return BadPath
 	}
-	at := t.find(h, method, target)
-	if doubt == ambiguous {
+	s := search{trie: &t.trie}
+	api, l, n := t.find(h, method, target, &s)
+	if doubt == ambiguous && l != nil {
 		lax, ok := laxest(target)
 		if !ok {
 			return BadPath
 		}
-		if again := t.find(h, method, lax); at.route >= 0 && again.route != at.route {
+		again := search{trie: &t.trie}
+		if _, other, _ := t.find(h, method, lax, &again); other != l {
 			return BadPath
 		}
 	}
-	if at.api < 0 {
+	if api == none {
 		return NoAPI
 	}
-	m.API, m.Index, m.Path = &t.apis[at.api], int(at.api), at.path
-	if at.route < 0 {
-		m.MethodMissing = at.known
+	m.API, m.Index, m.Path = &t.apis[api], int(api), s.path
+	if l == nil {
+		m.MethodMissing = s.known
 		return NoRoute
 	}
-	m.Route = t.routes[at.route]
-	m.n = t.trie.fill(at.route, at.path, &m.params)
+	m.Route = &m.API.Routes[l.route-t.roots[api].first]
+	for i, v := range s.values[:n] {
+		m.params[i] = Param{t.trie.names[l.names+int32(i)], s.path[v.start:v.end]}
+	}
+	m.n = n
 	return Found
 }
 
@@ -154,17 +160,13 @@ func (t *Table[T]) host(authority string) *host {
 	return nil
 }
 
-// place is where one reading of a target leads.
-type place struct {
-	api, route int32  // or none
-	path       string // below the prefix
-	known      bool   // the resource is there
-}
-
-func (t *Table[T]) find(h *host, method, target string) place {
+// find is one reading of a target: the API or none, the leaf or nil, and how many
+// variables it has, whose values are in s with the path below the prefix.
+func (t *Table[T]) find(h *host, method, target string, s *search) (api int32, l *leaf, variables int) {
 	api, length := h.mount(target)
 	if api == none {
-		return place{api: h.any, route: none, path: target}
+		s.path = target
+		return h.any, nil, 0
 	}
 	path := target[length:]
 	for strings.HasPrefix(path, "//") {
@@ -173,18 +175,18 @@ func (t *Table[T]) find(h *host, method, target string) place {
 	if path == "" {
 		path = "/"
 	}
-	at := place{api: api, path: path}
-	r := t.roots[api]
-	s := search{trie: &t.trie, path: strings.TrimSuffix(path, "/"), method: method, any: !r.rest || inANY(method), greedy: r.rest}
-	at.route = s.walk(r.node, 1)
-	if at.route == none && !r.rest {
+	r := &t.roots[api]
+	s.path = strings.TrimSuffix(path, "/")
+	s.method, s.any, s.greedy = t.trie.number(method), !r.rest || inANY(method), r.rest
+	l, variables = s.walk(r.node, 1, 0)
+	if l == nil && !r.rest {
 		s.greedy = true
-		if at.route = s.walk(r.node, 1); at.route == none {
-			at.route = r.fallback
+		if l, variables = s.walk(r.node, 1, 0); l == nil && r.fallback != none {
+			l = &t.trie.leaves[r.fallback]
 		}
 	}
-	at.known = s.known
-	return at
+	s.path = path
+	return api, l, variables
 }
 
 // inANY tells whether a REST API's ANY is the method.
@@ -198,10 +200,7 @@ func inANY(method string) bool {
 
 // mount is the API with the longest prefix of whole segments, and its length.
 func (h *host) mount(target string) (api int32, length int) {
-	api, ok := h.mounts[""]
-	if !ok {
-		api = none
-	}
+	api = h.whole
 	end := 0
 	for range h.depth {
 		if end >= len(target) {
