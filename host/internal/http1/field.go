@@ -45,7 +45,8 @@ func parseField(buf []byte, at int) (name, value []byte, next int, err error) {
 	return name, buf[i:end:end], next, nil
 }
 
-// nameFault says what is wrong with the byte at i, which ends the name that starts at at.
+// nameFault says what is wrong with the byte at i, which ends the name that starts at at,
+// or that more bytes are needed to say it.
 func nameFault(buf []byte, at, i int) error {
 	switch c := buf[i]; {
 	case (c == ' ' || c == '\t') && i == at:
@@ -56,7 +57,9 @@ func nameFault(buf []byte, at, i int) error {
 		return errNameEmpty
 	case c == '\n':
 		return errBareLF
-	case c == '\r' && i+1 < len(buf) && buf[i+1] != '\n':
+	case c == '\r' && i+1 == len(buf):
+		return ErrIncomplete
+	case c == '\r' && buf[i+1] != '\n':
 		return errBareCR
 	}
 	return errName

@@ -1,6 +1,9 @@
 package http1
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // Target bytes. RFC 3986 allows fewer in a path or query; the others below are what
 // clients send raw and every upstream reads alike. Not among them: blanks, control and
@@ -101,85 +104,70 @@ func CheckMethod(method string, trace bool) error {
 }
 
 // parseAuthority checks a host with an optional port and makes it lower case in place.
-// The grammar (RFC 3986 3.2) is wider: a comma, an @ or percent-encoding in a host is
-// how one name passes for another, and no name in use has them. An empty port is cut off.
+// An empty port is cut off.
 func parseAuthority(b []byte) ([]byte, error) {
-	if len(b) == 0 || len(b) > 261 { // 255 for a name, 6 for the port
-		return nil, errHost
-	}
-	end := 0
-	if b[0] == '[' {
-		end = 1
-		for end < len(b) && b[end] != ']' {
-			b[end] = lowerHost(b[end])
-			end++
-		}
-		if end == len(b) {
-			return nil, errHost
-		}
-		if a, err := netip.ParseAddr(alias(b[1:end])); err != nil || !a.Is6() {
-			return nil, errHost
-		}
-		end++
-	} else {
-		for end < len(b) && b[end] != ':' {
-			c := lowerHost(b[end])
-			if c == 0 {
-				if b[end] == '@' {
-					return nil, errUserinfo
-				}
-				return nil, errHost
-			}
-			b[end] = c
-			end++
-		}
-		if end == 0 {
-			return nil, errHost
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c | 0x20
 		}
 	}
-	return parsePort(b, end)
-}
-
-// parsePort checks what follows the host that ends at end.
-func parsePort(b []byte, end int) ([]byte, error) {
-	if end == len(b) {
-		return b, nil
-	}
-	if b[end] != ':' {
-		return nil, errHost
-	}
-	port := 0
-	for i, c := range b[end+1:] {
-		if c < '0' || c > '9' || i > 4 {
-			for _, c := range b[end+1:] {
-				if c == '@' {
-					return nil, errUserinfo
-				}
-			}
-			return nil, errHost
-		}
-		port = port*10 + int(c-'0')
-	}
-	if port > 65535 {
-		return nil, errHost
-	}
-	if end+1 == len(b) {
-		return b[:end:end], nil
-	}
-	return b, nil
-}
-
-// lowerHost is the lower-case form of a byte of a host name or address, 0 for others.
-func lowerHost(c byte) byte {
-	switch {
-	case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~', c == ':':
-		return c
-	case 'A' <= c && c <= 'Z':
-		return c | 0x20
-	}
-	return 0
+	n, err := checkAuthority(alias(b))
+	return b[:n:n], err
 }
 
 // CheckAuthority checks a host and port that came by another way than [Request.Parse]
 // (HTTP/2's :authority) and returns them in lower case. b is changed.
 func CheckAuthority(b []byte) ([]byte, error) { return parseAuthority(b) }
+
+// checkAuthority checks a lower-case host with an optional port and gives the length
+// without an empty port. The grammar (RFC 3986 3.2) is wider: a comma, an @ or
+// percent-encoding in a host is how one name passes for another, and no name in use has them.
+func checkAuthority(s string) (int, error) {
+	if len(s) == 0 || len(s) > 261 { // 255 for a name, 6 for the port
+		return 0, errHost
+	}
+	end := 0
+	if s[0] == '[' {
+		end = strings.IndexByte(s, ']') + 1
+		if end == 0 || strings.IndexByte(s[:end], '%') >= 0 {
+			return 0, errHost
+		}
+		if a, err := netip.ParseAddr(s[1 : end-1]); err != nil || !a.Is6() {
+			return 0, errHost
+		}
+	} else {
+		for end < len(s) && hostByte(s[end]) {
+			end++
+		}
+	}
+	rest := s[end:]
+	switch {
+	case strings.IndexByte(rest, '@') >= 0:
+		return 0, errUserinfo
+	case end == 0 || rest != "" && !isPort(rest):
+		return 0, errHost
+	case rest == ":":
+		return end, nil
+	}
+	return len(s), nil
+}
+
+// isPort tells whether s is a colon and a port, which may be empty.
+func isPort(s string) bool {
+	if s[0] != ':' || len(s) > len(":65535") {
+		return false
+	}
+	port := 0
+	for i := 1; i < len(s); i++ {
+		if !digit(s[i]) {
+			return false
+		}
+		port = port*10 + int(s[i]-'0')
+	}
+	return port <= 65535
+}
+
+// hostByte tells whether c stands in host names and IPv4 addresses, in lower case.
+func hostByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || digit(c) || c == '-' || c == '.' || c == '_' || c == '~'
+}

@@ -27,7 +27,8 @@ type RequestHead struct {
 // hop-by-hop field whatever Header holds. On [ErrUnwritable] dst is returned unchanged.
 func (h *RequestHead) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
-	if !isToken(h.Method) || CheckTarget(h.Method, h.Path, h.Query) != nil || !isAuthority(h.Authority) {
+	n, err := checkAuthority(h.Authority)
+	if err != nil || n != len(h.Authority) || !isToken(h.Method) || CheckTarget(h.Method, h.Path, h.Query) != nil {
 		return dst, ErrUnwritable
 	}
 	dst = append(dst, h.Method...)
@@ -56,16 +57,6 @@ func (h *RequestHead) Append(dst []byte) ([]byte, error) {
 		dst = append(dst, "connection: close\r\n"...)
 	}
 	return append(dst, "\r\n"...), nil
-}
-
-// isAuthority tells whether s is a lower-case host with an optional port.
-func isAuthority(s string) bool {
-	var b [262]byte
-	if len(s) >= len(b) {
-		return false
-	}
-	checked, err := parseAuthority(b[:copy(b[:], s)])
-	return err == nil && string(checked) == s
 }
 
 // ResponseHead is the head of an answer to a client.

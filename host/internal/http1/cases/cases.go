@@ -13,6 +13,7 @@ import (
 type Case struct {
 	File, Name string
 	Raw        []byte
+	Method     string // of the request that an answer belongs to; GET unless a line "? HEAD" says otherwise
 	// Status is 0 when the message is accepted.
 	Status  int
 	Section string
@@ -52,7 +53,7 @@ func Load(pattern string) []Case {
 
 func parse(block string) (Case, error) {
 	lines := strings.Split(block, "\n")
-	c := Case{Name: lines[0]}
+	c := Case{Name: lines[0], Method: "GET"}
 	var raw strings.Builder
 	verdicts := 0
 	trailers := false
@@ -61,6 +62,8 @@ func parse(block string) (Case, error) {
 		case line == "" || line[0] == '#':
 		case strings.HasPrefix(line, "< "):
 			raw.WriteString(line[2:])
+		case strings.HasPrefix(line, "? "):
+			c.Method = line[2:]
 		case line == "> --":
 			trailers = true
 		case strings.HasPrefix(line, "> "):

@@ -14,6 +14,7 @@
 // \xNN mean what they mean in Go, and \*N(text) repeats text N times. The verdict is a
 // status with its section, or "ok" followed by method, authority, path with query, and
 // optionally the body as a Go string and the word close. Further "> " lines are the
-// fields that reach the upstream, then after "> --" the trailers. A line that starts
-// with # is a comment. Start with [Load].
+// fields that reach the upstream, then after "> --" the trailers. For answers the
+// accepted line is the status alone, and "? HEAD" names the request's method. A line that
+// starts with # is a comment. Start with [Load].
 package cases
