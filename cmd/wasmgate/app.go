@@ -71,7 +71,8 @@ func (a *app) options(cmd *cobra.Command) (host.Options, error) {
 		return host.Options{}, err
 	}
 	config, err := a.load()
-	return host.Options{Config: config, Builtins: builtins, Stdout: cmd.OutOrStdout(), Version: readVersion().Version}, err
+	return host.Options{Config: config, Builtins: builtins, Stdout: cmd.OutOrStdout(),
+		Stderr: cmd.ErrOrStderr(), Version: readVersion().Version}, err
 }
 
 // builtinPlugins is the embedded plugins as <id>.wasm.
@@ -101,9 +102,15 @@ func (a *app) print(w io.Writer, value any, text func(io.Writer) error) error {
 	return enc.Encode(value)
 }
 
+// errReported is the error of a command that has already told what is wrong.
+var errReported = errors.New("reported")
+
 // fail reports err: problems of the configuration line by line, as editors and CI take
 // them; with --output json on stdout.
 func (a *app) fail(err error, stdout, stderr io.Writer) {
+	if errors.Is(err, errReported) {
+		return
+	}
 	var problems *host.ConfigErrors
 	isConfig := errors.As(err, &problems)
 	if a.output == "json" {
