@@ -39,7 +39,7 @@ type Call struct {
 	// A longer answer streams beyond it, as long as it does not pause for Options.Idle.
 	Timeout time.Duration
 
-	// Latency is, after Do, the time to the head of the answer.
+	// Latency is, after Do, the time to the head of the answer or to the failure.
 	Latency time.Duration
 	// Reused is, after Do, whether a kept connection was used.
 	Reused bool
@@ -53,22 +53,28 @@ type Call struct {
 // the body is out, the rest is not read; but a Read of the client's body that waits is
 // waited for.
 func (f *Forwarder) Do(x *exchange.Exchange, c *Call) error {
-	start := time.Now()
-	err := f.do(x, c, start)
-	var failure Kind
-	if c.Latency == 0 {
-		c.Latency = time.Since(start)
+	c.Latency, c.Reused = 0, false
+	k := call{Call: c, f: f, x: x, ctx: x.Context}
+	if k.ctx == nil {
+		k.ctx = context.Background()
 	}
+	// The client's time is not the upstream's: the call begins when a small body is here.
+	err := k.takeBody()
+	k.start = time.Now()
+	if err == nil {
+		err = k.do()
+	}
+	failure := Kind("")
 	if err != nil {
-		failure = err.Kind
+		failure, c.Latency = err.Kind, time.Since(k.start)
 	}
 	if f.options.Observe != nil {
-		f.options.Observe(c.Upstream.String(), failure, c.Latency)
+		f.options.Observe(c.Upstream.name, failure, c.Latency)
 	}
-	if err == nil {
-		return nil
+	if err != nil { // a nil *Error is not a nil error
+		return err
 	}
-	return err
+	return nil
 }
 
 // call is one Do.
@@ -85,22 +91,15 @@ type call struct {
 	stream  io.Reader // else
 }
 
-func (f *Forwarder) do(x *exchange.Exchange, c *Call, start time.Time) *Error {
-	k := call{Call: c, f: f, x: x, ctx: x.Context, start: start}
-	c.Latency, c.Reused = 0, false
-	if k.ctx == nil {
-		k.ctx = context.Background()
-	}
-	if err := k.takeBody(); err != nil {
-		return err
-	}
-	f.budget.deposit()
+// do tries once, and once more where that is harmless.
+func (k *call) do() *Error {
+	k.f.budget.deposit()
 	for again := false; ; again = true {
 		conn, err := k.connect(again)
 		if err != nil {
 			return asError(err)
 		}
-		c.Reused = conn.reused
+		k.Reused = conn.reused
 		err = k.roundTrip(conn)
 		if err == nil {
 			return nil
@@ -108,8 +107,8 @@ func (f *Forwarder) do(x *exchange.Exchange, c *Call, start time.Time) *Error {
 		e, harmless := asError(err), k.harmless(conn)
 		conn.broken = true
 		conn.release()
-		x.Response.Reset()
-		if again || e.Kind != Reset || !harmless || !f.budget.spend() {
+		k.x.Response.Reset()
+		if again || e.Kind != Reset || !harmless || !k.f.budget.spend() {
 			return e
 		}
 	}
@@ -215,13 +214,20 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b
 // an error c is still the caller's.
 func (k *call) roundTrip(c *conn) error {
 	c.begin(k.ctx, k.start.Add(k.timeout()))
+	c.expect(k.f.options.FirstByte, TimeoutFirstByte)
 	if err := k.send(c); err != nil {
 		return err
+	}
+	if k.stream == nil {
+		if err := k.readHead(c, k.x.Informational); err != nil {
+			return err
+		}
 	}
 	return k.receive(c)
 }
 
-// send writes the head and what is there of the body in one piece, then the rest.
+// send writes the head and a body that is in memory, in one piece if it is small. With a
+// streaming body it reads the answer's head too.
 func (k *call) send(c *conn) error {
 	head := http1.RequestHead{
 		Method: k.Method, Path: k.Path, Query: k.Query, Authority: k.Authority,

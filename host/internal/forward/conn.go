@@ -58,13 +58,25 @@ func newConn(u *Upstream, n net.Conn, tcp *net.TCPConn, now time.Time) *conn {
 	return c
 }
 
-// alive tells whether a kept connection can be used.
+// alive tells whether a kept connection can be used: the upstream has neither ended it nor
+// sent what nobody asked for.
 func (c *conn) alive() bool {
-	if c.raw == nil {
+	if c.raw != nil {
+		c.silent = false
+		if c.raw.Control(c.peek) != nil || !c.silent {
+			return false
+		}
+	}
+	if c.up.tls == nil {
 		return true
 	}
-	c.silent = false
-	return c.raw.Control(c.peek) == nil && c.silent
+	// A record that was received together with the last answer waits inside crypto/tls. A Read
+	// whose time is over gives that and nothing else.
+	var b [1]byte
+	c.armed = past
+	c.net.SetReadDeadline(past)
+	n, err := c.net.Read(b[:])
+	return n == 0 && isDeadline(err)
 }
 
 // Close closes the connection. The upstream must be told by gone.
@@ -87,6 +99,7 @@ func (c *conn) release() {
 		}
 	}
 	c.ctx = nil
+	c.sending.Reset()
 	// Bytes beyond the answer would be taken for the next one.
 	if c.broken || c.resp.Close || c.reader.Buffered() > 0 || !c.body.Done() {
 		c.Close()

@@ -36,8 +36,8 @@ const (
 // Error is every error of this package.
 type Error struct {
 	Kind Kind
-	// Status is what to tell the client: 502, 503 or 504; for RequestBody 400, 408 or 413;
-	// for ClientGone 499, which nobody will see.
+	// Status is what to tell the client: 502, 503 or 504; for RequestInvalid 500; for RequestBody
+	// 400, 408 or 413; for ClientGone 499, which nobody will see.
 	Status int
 	// Err is the cause; may name addresses, so it is for the operator only.
 	Err error
@@ -58,6 +58,8 @@ func fail(kind Kind, err error) *Error {
 		status = 503
 	case ClientGone:
 		status = 499
+	case RequestInvalid:
+		status = 500
 	}
 	return &Error{Kind: kind, Status: status, Err: err}
 }

@@ -43,7 +43,7 @@ func (k *call) header(c *conn) *exchange.Header {
 		h.Add("x-forwarded-host", k.x.Authority)
 	}
 	if !traced {
-		var id [35]byte
+		var id [40]byte
 		h.AddBytes("x-amzn-trace-id", k.traceID(id[:0]))
 	}
 	return h

@@ -39,7 +39,8 @@ type Options struct {
 	MaxIdle int
 	// MaxUpstreams bounds the upstreams known at once, since hosts can be computed; 0 is 10,000.
 	MaxUpstreams int
-	// Retries is how many repeated calls there may be for one call, in the long run; 0 is 0.2.
+	// Retries is how many repeated calls there may be for one call, in the long run; 0 is 0.2,
+	// less is none.
 	Retries float64
 	// Resolve is how long addresses are used before they are asked for again; 0 is 30 seconds.
 	Resolve time.Duration
@@ -203,6 +204,7 @@ func (f *Forwarder) Upstream(t Target) (*Upstream, error) {
 	default:
 		return nil, failf(RequestInvalid, "upstream scheme %q, want http or https", t.Scheme)
 	}
+	u.name = t.Scheme + "://" + u.authority
 	f.upstreams[t] = u
 	return u, nil
 }
@@ -291,8 +293,10 @@ type budget struct {
 const budgetBurst = 100_000
 
 func (b *budget) fill(share float64) {
-	b.share = int64(share * 1000)
-	b.tokens.Store(budgetBurst)
+	if share > 0 {
+		b.share = int64(share * 1000)
+		b.tokens.Store(budgetBurst)
+	}
 }
 
 func (b *budget) deposit() {

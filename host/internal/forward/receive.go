@@ -8,12 +8,9 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/http1"
 )
 
-// receive reads the answer. It gives c back when nothing of the answer is left to read;
-// else the Stream does.
+// receive reads the answer whose head has been read. It gives c back when nothing of the
+// answer is left to read; else the Stream does.
 func (k *call) receive(c *conn) error {
-	if err := k.receiveHead(c); err != nil {
-		return err
-	}
 	k.Latency = time.Since(k.start)
 	p, resp := &c.resp, &k.x.Response
 	resp.Status, resp.Length = p.Status, p.Length
@@ -41,35 +38,35 @@ func (k *call) receive(c *conn) error {
 	return nil
 }
 
-// receiveHead reads up to the final head and passes 1xx on (RFC 9110 15.2).
-func (k *call) receiveHead(c *conn) error {
-	c.expect(k.f.options.FirstByte, TimeoutFirstByte)
-	for range maxInformational {
-		for {
-			err := c.reader.Response(&c.resp, &c.header, k.Method, &k.f.limits)
-			if err == nil {
-				break
-			}
-			if err != http1.ErrIncomplete {
-				return err
-			}
-			if c.got && c.reader.Buffered() > 0 {
+// readHead reads up to the final head and hands 1xx to inform (RFC 9110 15.2). 100 (Continue)
+// tells nothing: the body goes out anyway.
+func (k *call) readHead(c *conn, inform func(status int, h *exchange.Header) error) error {
+	for n := 0; ; {
+		err := c.reader.Response(&c.resp, &c.header, k.Method, &k.f.limits)
+		switch {
+		case err == http1.ErrIncomplete:
+			if c.reader.Buffered() > 0 {
 				c.expect(k.f.options.Idle, TimeoutIdle)
 			}
 			if err := c.reader.Fill(); err != nil {
 				return err
 			}
-		}
-		if c.resp.Status >= 200 {
+			continue
+		case err != nil:
+			return err
+		case c.resp.Status >= 200:
 			return nil
 		}
-		if c.resp.Status != 100 && k.x.Informational != nil {
-			if err := k.x.Informational(c.resp.Status, &c.header); err != nil {
-				return fail(ClientGone, err)
-			}
+		if n++; n > maxInformational {
+			return failf(Protocol, "more than %d informational answers", maxInformational)
+		}
+		if c.resp.Status == 100 || inform == nil {
+			continue
+		}
+		if err := inform(c.resp.Status, &c.header); err != nil {
+			return fail(ClientGone, err)
 		}
 	}
-	return failf(Protocol, "more than %d informational answers", maxInformational)
 }
 
 // readSmall reads the whole of a body of len(p) bytes.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
 )
 
@@ -20,8 +21,14 @@ var pieces = sync.Pool{New: func() any { return new(piece) }}
 // past is a deadline that ends every wait at once.
 var past = time.Unix(1, 0)
 
-// upload sends head and the client's body as it comes. Meanwhile a goroutine waits for the
-// answer: one that comes early ends the upload, and the connection with it.
+// hint is an informational answer that came while the body was sent.
+type hint struct {
+	status int
+	header exchange.Header
+}
+
+// upload sends head and the client's body as it comes. Meanwhile a goroutine reads the head
+// of the answer: one that comes early ends the upload, and the connection with it.
 func (k *call) upload(c *conn, head []byte) error {
 	if err := c.write(head); err != nil {
 		return err
@@ -30,16 +37,37 @@ func (k *call) upload(c *conn, head []byte) error {
 	c.direct, c.armed = true, time.Time{}
 	k.deadline(c, time.Time{})
 	answered, done := make(chan error, 1), make(chan struct{})
-	go func() { // owned by upload, which waits for done
+	hints := make(chan *hint, maxInformational) // never full
+	reading := *k                               // k itself stays on the stack of calls without upload
+	go func() {                                 // owned by upload, which waits for done
 		defer close(done)
-		answered <- c.reader.Fill()
+		answered <- reading.readHead(c, func(status int, h *exchange.Header) error {
+			copied := &hint{status: status}
+			h.CopyTo(&copied.header)
+			hints <- copied
+			return nil
+		})
 		c.net.SetWriteDeadline(past) // a write that the upstream does not take any more ends
 	}()
-	early, readErr, sendErr := k.copyBody(c, answered)
-	var err error
+	early, sendErr := k.copyBody(c, answered, hints)
+	err := k.settle(c, answered, early, sendErr)
+	<-done
+	c.direct, c.armedOut = false, time.Time{}
+	if err != nil && k.ctx.Err() != nil {
+		return fail(ClientGone, k.ctx.Err())
+	}
+	if err == nil {
+		err = k.pass(hints)
+	}
+	return err
+}
+
+// settle takes what the reading of the head brings, which it ends in time.
+func (k *call) settle(c *conn, answered chan error, early bool, sendErr error) error {
 	switch {
 	case early:
-		c.broken, err = true, readErr
+		c.broken = true
+		return <-answered
 	case sendErr == nil:
 		// The request is out: now the upstream's time runs.
 		c.total = time.Now().Add(k.timeout())
@@ -48,27 +76,36 @@ func (k *call) upload(c *conn, head []byte) error {
 			wait, kind = k.timeout(), TimeoutTotal
 		}
 		k.deadline(c, time.Now().Add(wait))
-		if err = <-answered; isTimeout(err) {
+		err := <-answered
+		if isTimeout(err) {
 			err = failf(kind, "no answer within %s", wait)
 		}
+		return err
 	case asError(sendErr).Kind == Reset:
 		// An upstream that has said its word often closes at once; the word may be there.
 		k.deadline(c, time.Now().Add(time.Second))
-		if err = <-answered; err != nil {
-			err = sendErr
+		if <-answered == nil {
+			return nil
 		}
 	default:
 		c.net.SetReadDeadline(past)
 		<-answered
-		err = sendErr
 	}
-	<-done
-	c.direct, c.armedOut = false, time.Time{}
-	if err != nil && k.ctx.Err() != nil {
-		return fail(ClientGone, k.ctx.Err())
+	return sendErr
+}
+
+// pass hands on the informational answers that have come.
+func (k *call) pass(hints chan *hint) error {
+	for len(hints) > 0 {
+		h := <-hints
+		if k.x.Informational == nil {
+			continue
+		}
+		if err := k.x.Informational(h.status, &h.header); err != nil {
+			return fail(ClientGone, err)
+		}
 	}
-	c.got = err == nil
-	return err
+	return nil
 }
 
 // deadline sets the read deadline, and makes sure that the client's going away, which sets
@@ -80,55 +117,53 @@ func (k *call) deadline(c *conn, at time.Time) {
 	}
 }
 
-// copyBody sends until the body's end, an error, or an answer: early then, and readErr is
-// how the reading of it went.
-func (k *call) copyBody(c *conn, answered chan error) (early bool, readErr, sendErr error) {
+// copyBody sends until the body's end, an error, or a final answer, which is early.
+func (k *call) copyBody(c *conn, answered chan error, hints chan *hint) (early bool, err error) {
 	p := pieces.Get().(*piece)
 	defer pieces.Put(p)
 	for left := k.length; ; {
 		n, bodyErr := k.stream.Read(p.in[:])
-		if len(answered) > 0 {
-			return true, <-answered, nil
+		switch {
+		case len(answered) > 0:
+			return true, nil
+		case bodyErr != nil && bodyErr != io.EOF:
+			return false, bodyError(k.x.Context, bodyErr)
 		}
-		if bodyErr != nil && bodyErr != io.EOF {
-			return false, nil, bodyError(k.x.Context, bodyErr)
+		if err := k.pass(hints); err != nil {
+			return false, err
 		}
 		out := p.in[:n]
 		if k.framing == http1.Chunked {
 			out = http1.AppendChunk(p.out[:0], out)
 			if bodyErr == io.EOF {
-				var err error
 				if out, err = http1.AppendLastChunk(out, &k.x.Trailer); err != nil {
-					return false, nil, err
+					return false, err
 				}
 			}
 			p.out = out
 		} else if left -= int64(n); left < 0 || bodyErr == io.EOF && left > 0 {
-			return false, nil, bodyError(nil, errLength)
+			return false, bodyError(nil, errLength)
 		}
-		if early, readErr, err := c.writeUnless(answered, out); early || err != nil {
-			return early, readErr, err
-		}
-		if bodyErr == io.EOF {
-			return false, nil, nil
+		if early, err := c.writeUnless(answered, out); early || err != nil || bodyErr == io.EOF {
+			return early, err
 		}
 	}
 }
 
 // writeUnless writes b unless the answer is there or comes meanwhile.
-func (c *conn) writeUnless(answered chan error, b []byte) (early bool, readErr, err error) {
+func (c *conn) writeUnless(answered chan error, b []byte) (early bool, err error) {
 	if len(b) == 0 {
-		return false, nil, nil
+		return false, nil
 	}
 	// The deadline first: set later it could undo the one that ends a write.
 	c.armWrite(time.Now())
 	if len(answered) > 0 {
-		return true, <-answered, nil
+		return true, nil
 	}
 	if err = c.write(b); err != nil && len(answered) > 0 {
-		return true, <-answered, nil
+		return true, nil
 	}
-	return false, nil, err
+	return false, err
 }
 
 var errLength = errors.New("it has not the announced length")

@@ -16,6 +16,7 @@ type Upstream struct {
 	f         *Forwarder
 	target    Target
 	authority string
+	name      string      // scheme, host and port
 	tls       *tls.Config // nil for http
 
 	resolving     chan struct{} // held by who resolves; guards the next two
@@ -34,7 +35,7 @@ type Upstream struct {
 var errForgotten = errors.New("upstream was forgotten")
 
 // String is scheme, host and port as in a URL.
-func (u *Upstream) String() string { return u.target.Scheme + "://" + u.authority }
+func (u *Upstream) String() string { return u.name }
 
 // Authority is the Host of a call that names none.
 func (u *Upstream) Authority() string { return u.authority }
