@@ -41,22 +41,12 @@ func (p Pairs) Get(name string) string {
 
 // Lookup is the first value of that name; false when absent.
 func (p Pairs) Lookup(name string) (value string, found bool) {
-	value, at := p.find(name, 4)
-	return value, at > 0
-}
-
-// find is the first value of that name from at on, and where the pair after it begins,
-// 0 when there is none. It is a plain loop, since this is what guests do most.
-func (p Pairs) find(name string, at int) (value string, next int) {
-	for at < len(p.b) {
-		v := at + 8 + int(load32(p.b, at))
-		next = v + int(load32(p.b, at+4))
-		if v-at-8 == len(name) && view(p.b[at+8:v]) == name {
-			return view(p.b[v:next]), next
+	for n, v := range p.All {
+		if n == name {
+			return v, true
 		}
-		at = next
 	}
-	return "", 0
+	return "", false
 }
 
 // Has tells whether there is a pair of that name.
@@ -76,13 +66,21 @@ func (p Pairs) Values(name string) func(yield func(value string) bool) {
 	}
 }
 
-func (p Pairs) join(name string) string {
-	joined, at := p.find(name, 4)
-	for at > 0 {
-		var more string
-		if more, at = p.find(name, at); at > 0 {
-			joined += ", " + more
+// join is all values of that name, with comma and blank between. It is one plain loop,
+// since this is what guests do most and calls are dear in Go's Wasm.
+func (p Pairs) join(name string) (joined string) {
+	found := false
+	for at := 4; at < len(p.b); {
+		start := at + 8 + int(load32(p.b, at))
+		end := start + int(load32(p.b, at+4))
+		if start-at-8 == len(name) && view(p.b[at+8:start]) == name {
+			if found {
+				joined += ", " + view(p.b[start:end])
+			} else {
+				joined, found = view(p.b[start:end]), true
+			}
 		}
+		at = end
 	}
 	return joined
 }

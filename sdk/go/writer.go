@@ -2,6 +2,7 @@ package wasmgate
 
 import (
 	"math"
+	"slices"
 
 	"github.com/wasmgate/wasmgate/sdk/go/internal/wire"
 )
@@ -64,7 +65,19 @@ func (w *Writer) end(start int) {
 	store32(w.b, wire.HeaderBytes+(w.count-1)*wire.EntryBytes+8, uint32(len(w.b)-start))
 }
 
-// String writes bytes.
+// field begins a field of that many bytes and gives them to be filled.
+func (w *Writer) field(id, typ uint16, size int) []byte {
+	start := w.begin(id, typ)
+	store32(w.b, wire.HeaderBytes+w.count*wire.EntryBytes-4, uint32(size))
+	if cap(w.b)-start < size {
+		w.b = slices.Grow(w.b, size)
+	}
+	w.b = w.b[:start+size]
+	return w.b[start:]
+}
+
+// String writes bytes. This guard and those below stand apart from the work so that the
+// compiler inlines them: most fields of most results are left out, and a call is dear.
 func (w *Writer) String(id uint16, v string) {
 	if v != "" {
 		w.text(id, v)
@@ -78,11 +91,7 @@ func (w *Writer) Bytes(id uint16, v []byte) {
 	}
 }
 
-func (w *Writer) text(id uint16, v string) {
-	start := w.begin(id, wire.TypeBytes)
-	w.b = append(w.b, v...)
-	w.end(start)
-}
+func (w *Writer) text(id uint16, v string) { copy(w.field(id, wire.TypeBytes, len(v)), v) }
 
 // Uint writes a number; 0 is left out.
 func (w *Writer) Uint(id uint16, v uint64) {
@@ -91,17 +100,16 @@ func (w *Writer) Uint(id uint16, v uint64) {
 	}
 }
 
-func (w *Writer) number(id uint16, v uint64) {
-	start := w.begin(id, wire.TypeU64)
-	w.put64(v)
-	w.end(start)
-}
+func (w *Writer) number(id uint16, v uint64) { store64(w.field(id, wire.TypeU64, 8), 0, v) }
 
 // Pairs writes a list of pairs.
 func (w *Writer) Pairs(id uint16, pairs []Pair) {
-	if len(pairs) == 0 {
-		return
+	if len(pairs) != 0 {
+		w.pairs(id, pairs)
 	}
+}
+
+func (w *Writer) pairs(id uint16, pairs []Pair) {
 	start := w.begin(id, wire.TypePairs)
 	w.put32(len(pairs))
 	for _, p := range pairs {
@@ -144,12 +152,7 @@ func (w *Writer) Edits(id uint16, edits []Edit) {
 	w.put32(len(edits))
 	for _, e := range edits {
 		w.put32(int(e.op)) // u16 op, u16 zero
-		w.put32(len(e.name))
-		length := len(w.b)
-		w.put32(0)
-		w.b = append(w.b, e.name...)
-		w.template(e.value)
-		store32(w.b, length, uint32(len(w.b)-length-4-len(e.name)))
+		w.named(e.name, e.value)
 	}
 	w.end(start)
 }
@@ -165,14 +168,19 @@ func (w *Writer) Buckets(id uint16, buckets []Bucket) {
 		w.put64(math.Float64bits(b.Rate))
 		w.put64(b.Burst)
 		w.put64(b.Cost)
-		w.put32(len(b.Name))
-		length := len(w.b)
-		w.put32(0)
-		w.b = append(w.b, b.Name...)
-		w.template(b.Key)
-		store32(w.b, length, uint32(len(w.b)-length-4-len(b.Name)))
+		w.named(b.Name, b.Key)
 	}
 	w.end(start)
+}
+
+// named writes the end of an edit or bucket: two lengths, a name, a value.
+func (w *Writer) named(name string, v Value) {
+	w.put32(len(name))
+	length := len(w.b)
+	w.put32(0)
+	w.b = append(w.b, name...)
+	w.template(v)
+	store32(w.b, length, uint32(len(w.b)-length-4-len(name)))
 }
 
 // Verdict writes what stands first in most results: decision to reason.

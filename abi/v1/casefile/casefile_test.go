@@ -201,3 +201,10 @@ func TestHostAnswers(t *testing.T) {
 		}
 	}
 }
+
+func TestNativePanicIsATrap(t *testing.T) {
+	g := Native(func(uint16, []byte) []byte { panic("out of range") })
+	if _, _, err := g.Call(abi.HookGuard, nil); err == nil || !strings.Contains(err.Error(), "trap: out of range") {
+		t.Errorf("error %v, want a trap", err)
+	}
+}

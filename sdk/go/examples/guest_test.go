@@ -18,8 +18,10 @@ import (
 // guest runs a module as the contract says, without the gateway's fuel and limits.
 type guest struct {
 	module       api.Module
+	hooks        map[abi.Hook]api.Function
 	pointer, cap uint32
 	host         *casefile.Host
+	stack        []uint64
 }
 
 // start compiles and instantiates a module; host answers for its capabilities.
@@ -29,7 +31,7 @@ func start(t testing.TB, wasm []byte) *guest {
 	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(16<<20>>16))
 	t.Cleanup(func() { runtime.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
-	g := &guest{host: &casefile.Host{}}
+	g := &guest{host: &casefile.Host{}, hooks: map[abi.Hook]api.Function{}, stack: make([]uint64, 1)}
 	g.provide(t, runtime)
 	module, err := runtime.InstantiateWithConfig(ctx, wasm,
 		wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(os.Stderr))
@@ -41,25 +43,28 @@ func start(t testing.TB, wasm []byte) *guest {
 		t.Fatal(err)
 	}
 	g.module, g.pointer, g.cap = module, uint32(area[0]>>32), uint32(area[0])
+	for h := range abi.Hooks() {
+		g.hooks[h] = module.ExportedFunction(h.Export())
+	}
 	return g
 }
 
 // Call is [casefile.Guest].
 func (g *guest) Call(hook abi.Hook, record []byte) (result []byte, fuel uint64, err error) {
-	f := g.module.ExportedFunction(hook.Export())
+	f := g.hooks[hook]
 	if f == nil {
 		return nil, 0, fmt.Errorf("%v is not exported", hook)
 	}
 	if len(record) > int(g.cap) || !g.module.Memory().Write(g.pointer, record) {
 		return nil, 0, fmt.Errorf("record of %d bytes, scratch of %d", len(record), g.cap)
 	}
-	stack := []uint64{uint64(len(record))}
-	if err := f.CallWithStack(context.Background(), stack); err != nil {
+	g.stack[0] = uint64(len(record))
+	if err := f.CallWithStack(context.Background(), g.stack); err != nil {
 		return nil, 0, err
 	}
-	result, ok := g.module.Memory().Read(uint32(stack[0]>>32), uint32(stack[0]))
+	result, ok := g.module.Memory().Read(uint32(g.stack[0]>>32), uint32(g.stack[0]))
 	if !ok {
-		return nil, 0, fmt.Errorf("result %#x is out of memory", stack[0])
+		return nil, 0, fmt.Errorf("result %#x is out of memory", g.stack[0])
 	}
 	return result, 0, nil
 }
