@@ -27,8 +27,12 @@ const (
 )
 
 // table is every key, bound to its place in c, in the order of the documentation.
-func (c *Config) table() []entry {
-	ms := time.Millisecond
+func (c *Config) table() []entry { return append(c.door(), c.inside()...) }
+
+const ms = time.Millisecond
+
+// door is what clients meet.
+func (c *Config) door() []entry {
 	return []entry{
 		bind("listen.https", &c.Listen.HTTPS, address, "127.0.0.1:8443", "Address of the door: HTTPS, HTTP/1.1 and HTTP/2."),
 		bind("listen.http", &c.Listen.HTTP, optional(address), "127.0.0.1:8080", "Address of the plain listener, which only redirects to HTTPS and answers ACME; empty is off."),
@@ -44,6 +48,27 @@ func (c *Config) table() []entry {
 		bind("tls.acme.http_challenge", &c.TLS.ACME.HTTPChallenge, boolean, "true", "Prove names by http-01 on the plain listener."),
 		bind("tls.acme.tls_alpn_challenge", &c.TLS.ACME.TLSALPNChallenge, boolean, "true", "Prove names by tls-alpn-01 at the door."),
 
+		bind("limits.header_count", &c.Limits.HeaderCount, integer[int](1, 10000), "200", "Header fields of one request."),
+		bind("limits.header_bytes", &c.Limits.HeaderBytes, size(1<<10, 16<<20), "64KiB", "Bytes of one request's head."),
+		bind("limits.url_bytes", &c.Limits.URLBytes, size(128, 1<<20), "10240", "Bytes of the request target; Amazon's limit."),
+		bind("limits.body_bytes", &c.Limits.BodyBytes, size(0, tebibyte), "10MiB", "Bytes of a request body; Amazon's limit."),
+		bind("limits.streams", &c.Limits.Streams, integer[int](1, 10000), "100", "HTTP/2 streams of one connection at once."),
+		bind("limits.connections", &c.Limits.Connections, integer[int](1, many), "10000", "Connections at the door at once."),
+		bind("limits.connections_per_address", &c.Limits.ConnectionsPerAddress, integer[int](1, many), "1000", "Connections from one address at once."),
+		bind("limits.min_rate", &c.Limits.MinRate, size(0, many), "256", "Bytes a second that a client must at least send or take; 0 is off."),
+
+		bind("timeouts.hello", &c.Timeouts.Hello, span(ms, time.Hour), "10s", "For the TLS handshake."),
+		bind("timeouts.head", &c.Timeouts.Head, span(ms, time.Hour), "10s", "For a request's head, from its first byte."),
+		bind("timeouts.body", &c.Timeouts.Body, span(ms, day), "30s", "Between two pieces of a request body."),
+		bind("timeouts.idle", &c.Timeouts.Idle, span(ms, day), "120s", "Between two requests of a connection."),
+		bind("timeouts.write", &c.Timeouts.Write, span(ms, day), "30s", "For the client to take a piece of the response."),
+		bind("timeouts.shutdown", &c.Timeouts.Shutdown, span(0, day), "30s", "For requests in flight at the end."),
+	}
+}
+
+// inside is what clients do not see.
+func (c *Config) inside() []entry {
+	return []entry{
 		bind("data_dir", &c.DataDir, path, "data", "Directory for certificates, the compile cache and state."),
 		bind("plugins.dir", &c.Plugins.Dir, maybe, "plugins", "Directory of *.wasm files, hot-loaded; empty is none. Built-in plugins are in the binary."),
 		bind("plugins.fuel", &c.Plugins.Fuel, integer[uint64](1000, 1e15), "50000000", "Wasm instructions that one call may take."),
@@ -61,22 +86,6 @@ func (c *Config) table() []entry {
 		bind("upstreams.max_connections", &c.Upstreams.MaxConnections, integer[int](1, 1e6), "300", "Connections to one upstream at once."),
 		bind("upstreams.max_idle", &c.Upstreams.MaxIdle, integer[int](0, 1e6), "100", "Pooled connections to one upstream."),
 		bind("upstreams.retry_budget", &c.Upstreams.RetryBudget, share(1), "0.2", "Retries, as a share of the requests to one upstream."),
-
-		bind("limits.header_count", &c.Limits.HeaderCount, integer[int](1, 10000), "200", "Header fields of one request."),
-		bind("limits.header_bytes", &c.Limits.HeaderBytes, size(1<<10, 16<<20), "64KiB", "Bytes of one request's head."),
-		bind("limits.url_bytes", &c.Limits.URLBytes, size(128, 1<<20), "10240", "Bytes of the request target; Amazon's limit."),
-		bind("limits.body_bytes", &c.Limits.BodyBytes, size(0, tebibyte), "10MiB", "Bytes of a request body; Amazon's limit."),
-		bind("limits.streams", &c.Limits.Streams, integer[int](1, 10000), "100", "HTTP/2 streams of one connection at once."),
-		bind("limits.connections", &c.Limits.Connections, integer[int](1, many), "10000", "Connections at the door at once."),
-		bind("limits.connections_per_address", &c.Limits.ConnectionsPerAddress, integer[int](1, many), "1000", "Connections from one address at once."),
-		bind("limits.min_rate", &c.Limits.MinRate, size(0, many), "256", "Bytes a second that a client must at least send or take; 0 is off."),
-
-		bind("timeouts.hello", &c.Timeouts.Hello, span(ms, time.Hour), "10s", "For the TLS handshake."),
-		bind("timeouts.head", &c.Timeouts.Head, span(ms, time.Hour), "10s", "For a request's head, from its first byte."),
-		bind("timeouts.body", &c.Timeouts.Body, span(ms, day), "30s", "Between two pieces of a request body."),
-		bind("timeouts.idle", &c.Timeouts.Idle, span(ms, day), "120s", "Between two requests of a connection."),
-		bind("timeouts.write", &c.Timeouts.Write, span(ms, day), "30s", "For the client to take a piece of the response."),
-		bind("timeouts.shutdown", &c.Timeouts.Shutdown, span(0, day), "30s", "For requests in flight at the end."),
 
 		bind("cache.bytes", &c.Cache.Bytes, size(0, tebibyte), "64MiB", "Memory of the response cache; 0 is off."),
 		bind("cache.max_entry", &c.Cache.MaxEntry, size(0, many), "1MiB", "The longest response that is cached; Amazon's limit."),

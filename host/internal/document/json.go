@@ -16,9 +16,12 @@ import (
 func parseJSON(file string, data []byte) (root *yaml.Node, err error) {
 	p := &jsonParser{file: file, data: string(data), line: 1}
 	defer func() {
-		// Only the parser's own Errors: anything else is a defect and goes on.
-		if e, ok := recover().(Errors); ok {
+		switch e := recover().(type) {
+		case nil:
+		case Errors:
 			root, err = nil, e
+		default:
+			panic(e) // a defect of the parser's
 		}
 	}()
 	p.blank()
@@ -143,7 +146,7 @@ func (p *jsonParser) text() *yaml.Node {
 		switch c := p.data[p.at]; {
 		case c == '\\':
 			escaped = true
-			p.at++
+			p.at = min(p.at+1, len(p.data)-1) // what follows is no end; Unmarshal judges it
 		case c == '"':
 			p.at++
 			n.Value = p.data[first+1 : p.at-1]

@@ -7,7 +7,7 @@ import (
 
 // Suggest says what an unknown word should have been: the nearest known one, or all.
 func Suggest(word string, known []string) string {
-	best, distance := "", 2+min(len(word)/5, 2) // of the nearest, and more is another word
+	best, distance := "", min(2+min(len(word)/5, 2), len(word)) // of the nearest; more is another word
 	for _, k := range known {
 		if d := edits(strings.ToLower(word), strings.ToLower(k)); d < distance {
 			best, distance = k, d

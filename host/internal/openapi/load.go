@@ -3,6 +3,7 @@ package openapi
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -191,7 +192,8 @@ func (l *loader) follow(v document.Value) document.Value {
 			return v
 		}
 		pointer, ok := strings.CutPrefix(ref.Text(), "#/")
-		if !ok {
+		pointer, err := url.PathUnescape(pointer) // RFC 6901, section 6
+		if !ok || err != nil {
 			ref.Report("", "a reference into this document, such as #/components/...")
 			return document.Value{}
 		}
