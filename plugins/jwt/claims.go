@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wasmgate/wasmgate/plugins/internal/json"
+	"github.com/wasmgate/wasmgate/sdk/go"
 )
 
 // lastDate is the end of the year 9999. A date beyond it is an error of the issuer's, such
@@ -144,22 +145,28 @@ func same(a, b *json.Value) bool {
 	return a.Raw == b.Raw
 }
 
-// contextValues hands over each claim for the context as claims.NAME: strings as they are,
-// numbers and booleans as they are written, arrays as JSON, so that no element can pose as
-// two. Objects and null stay out.
-func (p *policy) contextValues(claims *json.Value, add func(name, value string)) {
+// contextValues is each claim for the context as claims.NAME: strings as they are, numbers
+// and booleans as they are written, arrays as JSON, so that no element can pose as two.
+// Objects and null stay out.
+func (p *policy) contextValues(claims *json.Value) []wasmgate.Pair {
+	values := make([]wasmgate.Pair, 0, len(claims.Items))
 	for i := range claims.Items {
 		v := &claims.Items[i]
 		if !p.allClaims && !slices.Contains(p.claims, v.Name) {
 			continue
 		}
+		pair := wasmgate.Pair{Name: "claims." + v.Name}
 		switch v.Kind {
 		case json.String:
-			add("claims."+v.Name, v.Text)
+			pair.Value = v.Text
 		case json.Number, json.Bool:
-			add("claims."+v.Name, v.Raw)
+			pair.Value = v.Raw
 		case json.Array:
-			add("claims."+v.Name, string(v.Append(nil)))
+			pair.Value = string(v.Append(nil))
+		default:
+			continue
 		}
+		values = append(values, pair)
 	}
+	return values
 }

@@ -69,9 +69,7 @@ func (p *policy) verdict(t *token) authorize.Result {
 	}
 	sub := t.claims.Get("sub")
 	result := authorize.Allow(sub.Text)
-	p.contextValues(&t.claims, func(name, value string) {
-		result.Context = append(result.Context, wasmgate.Pair{Name: name, Value: value})
-	})
+	result.Context = p.contextValues(&t.claims)
 	return result
 }
 

@@ -40,7 +40,7 @@ func segment(name, text string) (json.Value, string) {
 	if !ok {
 		return json.Value{}, name + " is not base64url"
 	}
-	v, err := json.Parse(string(raw))
+	v, err := json.Parse(raw)
 	switch {
 	case err != nil:
 		return v, name + ": " + err.Error()
@@ -73,25 +73,14 @@ func checkHeader(h *json.Value) string {
 
 // decodeBase64URL decodes strictly: no padding, no line ends, no bits left over, so that
 // one token has one spelling (RFC 7515, 2; RFC 4648, 3.5).
-func decodeBase64URL(s string) ([]byte, bool) {
+func decodeBase64URL(s string) (string, bool) {
 	out := make([]byte, 0, len(s)*3/4)
 	var bits uint32
 	n := 0
 	for i := 0; i < len(s); i++ {
-		var v byte
-		switch c := s[i]; {
-		case 'A' <= c && c <= 'Z':
-			v = c - 'A'
-		case 'a' <= c && c <= 'z':
-			v = c - 'a' + 26
-		case '0' <= c && c <= '9':
-			v = c - '0' + 52
-		case c == '-':
-			v = 62
-		case c == '_':
-			v = 63
-		default:
-			return nil, false
+		v := alphabet[s[i]]
+		if v < 0 {
+			return "", false
 		}
 		bits = bits<<6 | uint32(v)
 		if n += 6; n >= 8 {
@@ -99,8 +88,22 @@ func decodeBase64URL(s string) ([]byte, bool) {
 			out = append(out, byte(bits>>n))
 		}
 	}
-	return out, len(s)%4 != 1 && bits&(1<<n-1) == 0
+	if len(s)%4 == 1 || bits&(1<<n-1) != 0 {
+		return "", false
+	}
+	return string(out), true
 }
+
+// alphabet is the value of each byte in base64url, -1 for a byte that is not in it.
+var alphabet = func() (values [256]int8) {
+	for i := range values {
+		values[i] = -1
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		values[c] = int8(i)
+	}
+	return values
+}()
 
 // carried is the credential in the value of a header: what follows the scheme Bearer, or
 // the whole value when it has no scheme, as Amazon takes it. Another scheme carries none.
