@@ -82,7 +82,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 			b.previous[a.id] = a
 		}
 	}
-	s := &snapshot{plugins: plugins, loaded: time.Now(), forward: with.forward, cache: with.cache}
+	s := &snapshot{plugins: plugins, forward: with.forward, cache: with.cache}
 	s.forward.retain()
 	s.cache.retain()
 	if documents != nil {
@@ -103,7 +103,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 		c.giveBack(s)
 		return nil, configErrors(err)
 	}
-	s.digest = digestAPIs(s.apis)
+	s.digest, s.loaded = digestAPIs(s.apis), time.Now()
 	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: c.buckets, Cache: with.cache.value,
 		Close: func() { c.giveBack(s) }})
 	return s, nil

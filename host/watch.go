@@ -52,6 +52,7 @@ func watch(ctx context.Context, log *slog.Logger, folders func() []string, chang
 			log.Warn("watch files", "error", err)
 			quiet.Reset(settle)
 		case e := <-w.Events:
+			e.Name = filepath.Clean(e.Name) // what is in . comes as ./name
 			if e.Op&(fsnotify.Remove|fsnotify.Rename) != 0 {
 				delete(watched, e.Name)
 			}
