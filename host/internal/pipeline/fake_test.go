@@ -135,6 +135,8 @@ type bench struct {
 	up  *upstream
 	api *pipeline.API
 	obs *observe.Observer
+
+	parts pipeline.Parts
 }
 
 func newBench(t testing.TB) *bench {
@@ -143,8 +145,8 @@ func newBench(t testing.TB) *bench {
 	c, err := cache.New(cache.Options{})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	b.p = pipeline.New(pipeline.Options{Upstreams: b.up, Buckets: throttle.New(throttle.Options{}), Cache: c,
-		Observer: b.obs, Log: slog.New(slog.DiscardHandler)})
+	b.parts = pipeline.Parts{Upstreams: b.up, Buckets: throttle.New(throttle.Options{}), Cache: c, Close: func() {}}
+	b.p = pipeline.New(pipeline.Options{Observer: b.obs, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() { b.p.Swap(nil) })
 	return b
 }
@@ -171,7 +173,13 @@ func (b *bench) route(plugins ...*plugin) {
 
 func (b *bench) serve(policies ...*pipeline.Policy) {
 	b.t.Helper()
-	b.p.Swap(pipeline.NewSnapshot(b.table(policies...), func() {}))
+	b.p.Swap(b.snapshot(b.table(policies...), func() {}))
+}
+
+func (b *bench) snapshot(table *route.Table[*pipeline.Route], close func()) *pipeline.Snapshot {
+	parts := b.parts
+	parts.Table, parts.Close = table, close
+	return pipeline.NewSnapshot(parts)
 }
 
 func (b *bench) table(policies ...*pipeline.Policy) *route.Table[*pipeline.Route] {
@@ -183,7 +191,7 @@ func (b *bench) table(policies ...*pipeline.Policy) *route.Table[*pipeline.Route
 		routes = append(routes, route.Route[*pipeline.Route]{Method: key[0], Path: key[1], Value: r})
 	}
 	table, err := route.Build([]route.API[*pipeline.Route]{{ID: "pets", Protocol: b.api.Protocol, Stage: "$default",
-		Domains: []string{"api.test"}, Routes: routes}})
+		Domains: []string{"api.test"}, Routes: routes}}, route.Options{})
 	require.NoError(b.t, err)
 	return table
 }

@@ -158,7 +158,7 @@ func (r *request) throttle() error {
 	if len(r.draws) == 0 {
 		return nil
 	}
-	v := r.p.buckets.Take(r.x.Start, r.draws)
+	v := r.snap.Buckets.Take(r.x.Start, r.draws)
 	if v.OK {
 		return nil
 	}

@@ -46,11 +46,13 @@ func (r *request) callUpstream(s *step, p *plan) error {
 			return r.editFailed(s, err)
 		}
 	}
-	call := UpstreamCall{
-		Method:  cmp.Or(r.string(c.method), r.method),
-		Header:  header,
-		NoBody:  c.flags&abi.CallNoBody != 0,
-		Timeout: c.timeout,
+	call := &r.out.call
+	*call = UpstreamCall{
+		Method:    cmp.Or(r.string(c.method), r.method),
+		Header:    header,
+		NoBody:    c.flags&abi.CallNoBody != 0,
+		Forwarded: c.flags&abi.CallNoHeaders == 0,
+		Timeout:   c.timeout,
 	}
 	authority := cmp.Or(r.authority, r.string(c.authority))
 	up, host, err := r.upstreamOf(s, c)
@@ -62,7 +64,7 @@ func (r *request) callUpstream(s *step, p *plan) error {
 		return err
 	}
 	r.upstream.started = time.Now()
-	err = up.Do(r.x, &call)
+	err = up.Do(r.x, call)
 	r.upstream.took = time.Since(r.upstream.started)
 	r.upstream.status = r.x.Response.Status
 	return err
@@ -71,7 +73,7 @@ func (r *request) callUpstream(s *step, p *plan) error {
 // outgoing is a copy of the request's header to change: the cache still needs the
 // client's own for Vary.
 func (r *request) outgoing(flags abi.CallFlags) *exchange.Header {
-	h := &r.out
+	h := &r.out.header
 	h.Reset()
 	if flags&abi.CallNoHeaders == 0 {
 		for name, v := range r.x.Header.All() {
@@ -85,7 +87,7 @@ func (r *request) outgoing(flags abi.CallFlags) *exchange.Header {
 }
 
 // upstreamOf finds the pool and the host of c's URL for this request, and leaves the
-// URL's path in r.urlPath when it had to be computed.
+// URL's path in r.out.path when it had to be computed.
 func (r *request) upstreamOf(s *step, c *callPlan) (Upstream, string, error) {
 	if c.upstream != nil {
 		return c.upstream, c.host, nil
@@ -94,18 +96,18 @@ func (r *request) upstreamOf(s *step, c *callPlan) (Upstream, string, error) {
 	if err != nil {
 		return nil, "", r.editFailed(s, err)
 	}
-	r.urlPath = path
-	up, err := r.p.upstreams.Upstream(scheme, host, host != r.route.Host, false)
+	r.out.path = path
+	up, err := r.snap.Upstreams.Upstream(scheme, host, host != r.route.Host, false)
 	return up, host, err
 }
 
 // target is the origin-form to send: the path of c's URL, then the request's query.
-func (r *request) target(c *callPlan) ([]byte, error) {
+func (r *request) target(c *callPlan) (string, error) {
 	from := len(r.kept)
 	if c.upstream != nil {
 		r.kept = c.target.appendTo(r.kept, r)
 	} else {
-		r.kept = append(r.kept, r.urlPath...)
+		r.kept = append(r.kept, r.out.path...)
 	}
 	if c.flags&abi.CallNoQuery == 0 && r.query != "" {
 		separator := byte('?')
@@ -114,9 +116,9 @@ func (r *request) target(c *callPlan) ([]byte, error) {
 		}
 		r.kept = append(append(r.kept, separator), r.query...)
 	}
-	target := r.kept[from:len(r.kept):len(r.kept)]
-	if i := strings.IndexFunc(text(target), notQuery); i >= 0 {
-		return nil, problem.New(problem.BadRequest, fmt.Errorf("integration target %q: byte %#x may not stand there", target, target[i]))
+	target := text(r.kept[from:len(r.kept):len(r.kept)])
+	if i := strings.IndexFunc(target, notQuery); i >= 0 {
+		return "", problem.New(problem.BadRequest, fmt.Errorf("integration target %q: byte %#x may not stand there", target, target[i]))
 	}
 	return target, nil
 }
@@ -139,7 +141,7 @@ func (p *plan) bind(r *request, s *Policy) error {
 	}
 	constant := host == r.route.Host || s.Constant != nil && s.Constant(host)
 	insecure := p.call.flags&abi.CallInsecure != 0 && constant
-	up, err := r.p.upstreams.Upstream(scheme, host, !constant, insecure)
+	up, err := r.snap.Upstreams.Upstream(scheme, host, !constant, insecure)
 	if err != nil {
 		return err
 	}

@@ -22,27 +22,21 @@ import (
 
 // Options are for [New]. All but Verdicts are needed.
 type Options struct {
-	Upstreams Upstreams
-	Buckets   *throttle.Store
-	Cache     *cache.Cache
-	Observer  *observe.Observer
-	Log       *slog.Logger
+	Observer *observe.Observer
+	Log      *slog.Logger
 	// Verdicts is how many identity-scoped plans are kept; 0 is 65536.
 	Verdicts int
 }
 
 // Pipeline serves exchanges from the current snapshot. It is safe for concurrent use and
-// outlives its snapshots: buckets, cache and verdicts are its own.
+// outlives its snapshots.
 type Pipeline struct {
-	upstreams Upstreams
-	buckets   *throttle.Store
-	cache     *cache.Cache
-	observer  *observe.Observer
-	log       *slog.Logger
-	verdicts  *verdicts
-	unrouted  *observe.RouteMetrics // requests that no route matched
-	seeds     [2]maphash.Seed
-	current   atomic.Pointer[Snapshot]
+	observer *observe.Observer
+	log      *slog.Logger
+	verdicts *verdicts
+	unrouted *observe.RouteMetrics // requests that no route matched
+	seeds    [2]maphash.Seed
+	current  atomic.Pointer[Snapshot]
 }
 
 // New makes a pipeline without a snapshot; until [Pipeline.Swap] every request gets 503.
@@ -50,31 +44,42 @@ func New(o Options) *Pipeline {
 	if o.Verdicts == 0 {
 		o.Verdicts = 1 << 16
 	}
-	return &Pipeline{upstreams: o.Upstreams, buckets: o.Buckets, cache: o.Cache, observer: o.Observer, log: o.Log,
+	return &Pipeline{observer: o.Observer, log: o.Log,
 		verdicts: newVerdicts(o.Verdicts), unrouted: o.Observer.Route(observe.RouteKey{}),
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
 
-// Snapshot is everything that serves requests, compiled and never changed.
-type Snapshot struct {
-	table *route.Table[*Route]
-	close func()
-	refs  atomic.Int64 // requests in flight, and 1 while it is current
+// Parts are what a snapshot is made of. All are needed.
+type Parts struct {
+	Table     *route.Table[*Route]
+	Upstreams Upstreams
+	Buckets   *throttle.Store
+	Cache     *cache.Cache
+	// Close is called once, when the snapshot has been replaced and its last request has ended.
+	Close func()
 }
 
-// NewSnapshot is a snapshot of table; close is called once, when it has been replaced and
-// its last request has ended.
-func NewSnapshot(table *route.Table[*Route], close func()) *Snapshot {
-	s := &Snapshot{table: table, close: close}
+// Snapshot is everything that serves requests, compiled and never changed.
+type Snapshot struct {
+	Parts
+	refs atomic.Int64 // requests in flight, and 1 while it is current
+}
+
+// NewSnapshot makes a snapshot; [Pipeline.Swap] or [Snapshot.Discard] must follow.
+func NewSnapshot(p Parts) *Snapshot {
+	s := &Snapshot{Parts: p}
 	s.refs.Store(1)
 	return s
 }
 
 func (s *Snapshot) leave() {
 	if s.refs.Add(-1) == 0 {
-		s.close()
+		s.Close()
 	}
 }
+
+// Discard gives up a snapshot that was never swapped in.
+func (s *Snapshot) Discard() { s.leave() }
 
 // Swap makes s the snapshot that new requests are served from; nil ends serving. Requests
 // in flight finish on the one that they began with.
@@ -165,9 +170,9 @@ func (r *request) serve() error {
 // find looks the route up and says what Amazon says when there is none.
 func (r *request) find() error {
 	x := r.x
-	result := r.snap.table.Lookup(x.Authority, x.Method, x.Target, &r.match)
+	result := r.snap.Table.Lookup(x.Authority, x.Method, x.Target, &r.match)
 	if result == route.Found {
-		r.route, r.path = r.match.Value, r.match.Path
+		r.route, r.path = r.match.Route.Value, r.match.Path
 		return nil
 	}
 	r.path = x.Target
@@ -205,7 +210,7 @@ func (r *request) cached() error {
 		}
 		request := cache.Request{Key: r.cacheKey(p.cacheKey), TTL: p.cacheTTL, Bypass: p.bypass,
 			PerIdentity: p.cacheKey.perIdentity(), Group: r.route.Cache}
-		status, err := r.p.cache.Serve(r.x, request, r.integrate)
+		status, err := r.snap.Cache.Serve(r.x, request, r.integrate)
 		r.cacheStatus = string(status)
 		if errors.Is(err, cache.ErrNotCached) {
 			return problem.New(problem.IntegrationTimeout, err)

@@ -64,7 +64,7 @@ func TestStaticPlanIsAskedOnce(t *testing.T) {
 	require.EqualValues(t, 1, integrate.calls.Load())
 	require.EqualValues(t, 5, b.up.calls.Load())
 	require.Equal(t, []string{"http://up.test:80 constant"}, b.up.opened)
-	require.Equal(t, "/x", string(b.up.last.Target))
+	require.Equal(t, "/x", b.up.last.Target)
 	require.Equal(t, "up.test:80", b.up.last.Authority)
 }
 
@@ -266,7 +266,7 @@ func TestRequestEdits(t *testing.T) {
 	a := b.ask(question{method: "POST", query: "id=7&drop=1&q=old&drop=2", header: []string{"x-in", "v"}, body: "sent"})
 	require.Equal(t, 200, a.status)
 	require.Equal(t, "PUT", b.up.last.Method)
-	require.Equal(t, "/new%2F/7?id=7&q=a+b%26c", string(b.up.last.Target))
+	require.Equal(t, "/new%2F/7?id=7&q=a+b%26c", b.up.last.Target)
 	require.Equal(t, "other.test", b.up.last.Authority)
 	require.Equal(t, "changed", b.up.body)
 	require.Equal(t, map[string]string{"x-a": "1", "x-copy": "v"}, b.up.header)
@@ -442,14 +442,14 @@ func TestSnapshotEndsWithItsLastRequest(t *testing.T) {
 	b := newBench(t)
 	closed := make(chan struct{})
 	table := b.table(b.policy(pipeline.Policy{Plugin: callUpstream(), Name: "up"}))
-	b.p.Swap(pipeline.NewSnapshot(table, func() { close(closed) }))
+	b.p.Swap(b.snapshot(table, func() { close(closed) }))
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	b.up.answer = func(x *exchange.Exchange) { close(inside); <-goOn; x.Response.Status = 204 }
 	var wg sync.WaitGroup
 	wg.Go(func() { b.ask(question{}) })
 	<-inside
 	b.up.answer = nil
-	b.p.Swap(pipeline.NewSnapshot(table, func() {}))
+	b.p.Swap(b.snapshot(table, func() {}))
 	select {
 	case <-closed:
 		t.Fatal("the snapshot was closed under a request")

@@ -151,10 +151,7 @@ func (p *plan) decodeHook(rec *abi.Result) error {
 	case abi.HookIntegrate:
 		p.hasCall = rec.Has(abi.ResultCallURL)
 		flags, _ := rec.Uint(abi.ResultCallFlags)
-		timeout, given := rec.Uint(abi.ResultCallTimeoutMS)
-		if !given {
-			timeout = defaultCallTimeoutMS
-		}
+		timeout, _ := rec.Uint(abi.ResultCallTimeoutMS)
 		p.call = callPlan{method: p.value(rec, abi.ResultCallMethod), url: p.value(rec, abi.ResultCallURL),
 			authority: p.value(rec, abi.ResultCallAuthority), flags: abi.CallFlags(flags),
 			timeout: time.Duration(min(timeout, maxCallTimeoutMS)) * time.Millisecond}
@@ -162,10 +159,8 @@ func (p *plan) decodeHook(rec *abi.Result) error {
 	return p.decodeEdits(rec)
 }
 
-const (
-	defaultCallTimeoutMS = 29000  // Amazon's default
-	maxCallTimeoutMS     = 900000 // Amazon's bound for streams
-)
+// maxCallTimeoutMS is Amazon's bound for streams.
+const maxCallTimeoutMS = 900000
 
 func (p *plan) decodeBuckets(rec *abi.Result) error {
 	for b := range rec.Buckets(abi.ResultBuckets).All {

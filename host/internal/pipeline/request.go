@@ -36,14 +36,13 @@ type request struct {
 	ip           string
 	ipBytes      []byte
 
-	plans   []*plan // of this request alone; the first used are taken
-	used    int
-	draws   []throttle.Draw
-	buf     []byte // tuples and values, for the moment
-	kept    []byte // values that live as long as the request
-	call    call
-	out     exchange.Header // what integrate's edits change
-	urlPath string          // of a computed URL
+	plans []*plan // of this request alone; the first used are taken
+	used  int
+	draws []throttle.Draw
+	buf   []byte // tuples and values, for the moment
+	kept  []byte // values that live as long as the request
+	call  call
+	out   outgoing
 
 	entry       observe.Entry
 	userAgent   []byte
@@ -51,6 +50,13 @@ type request struct {
 	upstream    upstreamResult
 	problem     *problem.Problem
 	reason      string // why a hook refused, for the log
+}
+
+// outgoing is the call to the upstream.
+type outgoing struct {
+	call   UpstreamCall
+	header exchange.Header // when integrate changes it
+	path   string          // of a computed URL
 }
 
 type policyState struct {
@@ -86,8 +92,8 @@ func (r *request) end() {
 	}
 	clear(r.states)
 	clear(r.draws)
-	r.out.Reset()
-	*r = request{out: r.out, context: r.context[:0], labels: r.labels[:0], states: r.states[:0],
+	r.out.header.Reset()
+	*r = request{out: outgoing{header: r.out.header}, context: r.context[:0], labels: r.labels[:0], states: r.states[:0],
 		params: r.params[:0], ipBytes: r.ipBytes, plans: r.plans, draws: r.draws[:0],
 		buf: r.buf[:0], kept: r.kept[:0], call: r.call}
 	r.call.r = r

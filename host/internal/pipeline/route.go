@@ -157,11 +157,13 @@ type UpstreamCall struct {
 	// Header is the fields to send.
 	Header *exchange.Header
 	// Target is the origin-form, path and query, sent byte for byte.
-	Target []byte
+	Target string
 	// Authority is the Host to send.
 	Authority string
 	// NoBody sends no body.
 	NoBody bool
-	// Timeout is the whole time of the call.
+	// Forwarded tells the upstream of the client: x-forwarded-for and the like.
+	Forwarded bool
+	// Timeout is the whole time of the call; 0 is the process's default.
 	Timeout time.Duration
 }
