@@ -124,8 +124,8 @@ func (r Record[F]) Bytes(id F) []byte {
 
 // Uint is a number; false when it is absent.
 func (r Record[F]) Uint(id F) (v uint64, ok bool) {
-	if data := r.Bytes(id); data != nil && id.Type() == TypeU64 {
-		return little.Uint64(data), true
+	if r.Has(id) && id.Type() == TypeU64 {
+		return little.Uint64(r.Bytes(id)), true
 	}
 	return 0, false
 }

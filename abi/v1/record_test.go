@@ -230,3 +230,18 @@ func walkValue(v abi.Value) (sum int) {
 	}
 	return sum
 }
+
+func BenchmarkParseVerdict(b *testing.B) {
+	var w abi.Writer[abi.ResultField]
+	buf := make([]byte, 256)
+	w.Start(buf, abi.HookAuthorize, 2)
+	w.Uint(abi.ResultDecision, uint64(abi.DecisionAllow))
+	w.String(abi.ResultPrincipal, "friend")
+	n, err := w.Finish()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		abi.ParseResult(buf[:n], abi.HookAuthorize)
+	}
+}
