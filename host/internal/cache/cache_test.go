@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -291,6 +292,36 @@ func TestBrokenAndLongBodiesAreNotStored(t *testing.T) {
 		})
 	}
 }
+
+// An answer that trickles in holds nobody up: it is passed on as it comes.
+func TestTricklingBodiesArePassedOn(t *testing.T) {
+	b := newBench(t, Options{})
+	x := request()
+	defer x.Release()
+	r := Request{Key: key("k"), TTL: time.Minute}
+	reads := 0
+	slow := iotest.OneByteReader(strings.NewReader("0123456789"))
+	_, err := b.Serve(x, r, func() error {
+		x.Response.Status, x.Response.Length = 200, 10
+		x.Response.Stream = io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			reads++
+			b.wait(2 * time.Second)
+			return slow.Read(p)
+		}))
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 3, reads)
+	body, err := io.ReadAll(x.Response.Stream)
+	require.NoError(t, err)
+	require.Equal(t, "0123456789", string(body))
+	status, _ := b.get(&upstream{}, r)
+	require.Equal(t, Miss, status)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 type broken struct{}
 

@@ -103,15 +103,18 @@ func (s *serving) alone(f *flight) (Status, error) {
 	}
 	switch {
 	case e == nil:
-		if f != nil {
-			s.put(&entry{kind: passing, key: s.key, group: s.r.Group, generation: generation,
-				expires: got.Add(s.options.PassFor)}, s.options.PassFor)
-		}
+		s.passBy(f, generation, got)
 	case resp.Stream != nil && resp.Length < 0:
 		resp.Stream = &tee{ReadCloser: resp.Stream, serving: *s, entry: e}
 	default:
-		if err := s.readAll(e); err != nil {
+		whole, err := s.readAll(e, got)
+		if err != nil {
+			s.dropResponse()
 			return Miss, err
+		}
+		if !whole {
+			s.passBy(f, generation, got)
+			break
 		}
 		s.keep(e)
 		if f != nil {
@@ -147,25 +150,61 @@ func (s *serving) dropResponse() {
 	s.x.Response.Reset()
 }
 
+// passBy notes that requests of this key had better not wait for each other for a while.
+func (s *serving) passBy(f *flight, generation uint64, now time.Time) {
+	if f != nil {
+		s.put(&entry{kind: passing, key: s.key, group: s.r.Group, generation: generation,
+			expires: now.Add(s.options.PassFor)}, s.options.PassFor)
+	}
+}
+
+// patience is how long an answer to be stored may take to come in, while its client and
+// all others wait for it.
+const patience = 5 * time.Second
+
 // readAll gives e its body, all of it: an answer that breaks off is an error, and nothing
-// of it is kept or passed on.
-func (s *serving) readAll(e *entry) error {
+// of it is kept or passed on. One that trickles in is passed on as it comes, not whole.
+func (s *serving) readAll(e *entry, began time.Time) (whole bool, err error) {
 	resp := &s.x.Response
 	if resp.Stream == nil {
 		e.body = append([]byte(nil), resp.Body...)
-		return nil
+		return true, nil
 	}
-	defer s.dropStream()
-	e.body = make([]byte, resp.Length)
-	if _, err := io.ReadFull(resp.Stream, e.body); err != nil {
-		return fmt.Errorf("read the answer to store: %w", err)
+	// One byte more than announced, so that the end shows.
+	e.body = make([]byte, resp.Length+1)
+	for n := 0; ; {
+		m, err := resp.Stream.Read(e.body[n:])
+		n += m
+		switch {
+		case err == io.EOF && int64(n) == resp.Length:
+			e.body = e.body[:n]
+			s.dropStream()
+			return true, nil
+		case err != nil && err != io.EOF:
+			return false, fmt.Errorf("read the answer to store: %w", err)
+		case err == io.EOF, int64(n) > resp.Length:
+			return false, fmt.Errorf("read the answer to store: got %d bytes, want %d", n, resp.Length)
+		case s.options.Now().Sub(began) > patience:
+			resp.Stream = &resumed{ReadCloser: resp.Stream, head: e.body[:n]}
+			return false, nil
+		}
 	}
-	var more [1]byte
-	n, err := resp.Stream.Read(more[:])
-	if n != 0 || err != io.EOF {
-		return fmt.Errorf("read the answer to store: %d bytes and %v after its announced length, want the end", n, err)
+}
+
+// resumed is a stream of which the head was read already.
+type resumed struct {
+	io.ReadCloser
+	head []byte
+}
+
+// Read gives the head and then the stream.
+func (r *resumed) Read(p []byte) (int, error) {
+	if len(r.head) == 0 {
+		return r.ReadCloser.Read(p)
 	}
-	return nil
+	n := copy(p, r.head)
+	r.head = r.head[n:]
+	return n, nil
 }
 
 func (s *serving) dropStream() {
