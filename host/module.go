@@ -9,11 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
@@ -54,12 +57,14 @@ var pluginID = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 var errNoPlugin = errors.New("no such plugin")
 
 // pluginSet is the plugins that one snapshot sees: the built-in ones, compiled when a
-// policy first asks, and all files of plugins.dir. It belongs to one goroutine.
+// policy first asks, and all files of plugins.dir.
 type pluginSet struct {
 	*modules
 	files    map[string]string // id -> path
 	maxBytes int64
-	used     map[string]*moduleEntry
+
+	mu   sync.Mutex
+	used map[string]*moduleEntry
 }
 
 // open lists dir, which may be absent, and compiles every file in it: a bad one is
@@ -86,12 +91,33 @@ func (m *modules) open(ctx context.Context, dir string, maxBytes int64) (*plugin
 			report(path, "the id of a built-in plugin", "an id of its own")
 		default:
 			s.files[id] = path
-			if _, err := s.get(ctx, id); err != nil {
-				report(path, err.Error(), "")
-			}
 		}
 	}
+	for id, err := range s.compile(ctx, slices.Collect(maps.Keys(s.files))) {
+		report(s.files[id], err.Error(), "")
+	}
 	return s, problems
+}
+
+// compile gets several plugins at once, and gives the errors of those that are not to be had.
+func (s *pluginSet) compile(ctx context.Context, ids []string) map[string]error {
+	errs := make([]error, len(ids))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, id := range ids {
+		group.Go(func() error { // waited for below
+			_, errs[i] = s.get(ctx, id)
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs
+	failed := make(map[string]error)
+	for i, id := range ids {
+		if errs[i] != nil {
+			failed[id] = errs[i]
+		}
+	}
+	return failed
 }
 
 // ids is every plugin that there is, for errors.
@@ -117,7 +143,10 @@ func (m *modules) isBuiltin(id string) bool {
 
 // get is the compiled module of a plugin, in use by s until [pluginSet.release].
 func (s *pluginSet) get(ctx context.Context, id string) (*guest.Module, error) {
-	if e := s.used[id]; e != nil {
+	s.mu.Lock()
+	e := s.used[id]
+	s.mu.Unlock()
+	if e != nil {
 		return e.Module, nil
 	}
 	stamp, err := s.stamp(id)
@@ -125,8 +154,7 @@ func (s *pluginSet) get(ctx context.Context, id string) (*guest.Module, error) {
 		return nil, fmt.Errorf("load plugin %q: %w", id, err)
 	}
 	if e := s.share(id, stamp); e != nil {
-		s.used[id] = e
-		return e.Module, nil
+		return s.use(id, e), nil
 	}
 	wasm, err := s.read(id)
 	if err != nil {
@@ -136,16 +164,23 @@ func (s *pluginSet) get(ctx context.Context, id string) (*guest.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load plugin %q: %w", id, err)
 	}
-	e := &moduleEntry{Module: module, stamp: stamp, refs: 2}
-	s.mu.Lock()
+	e = &moduleEntry{Module: module, stamp: stamp, refs: 2}
+	s.modules.mu.Lock()
 	old := s.latest[id]
 	s.latest[id] = e
-	s.mu.Unlock()
+	s.modules.mu.Unlock()
 	if old != nil {
 		s.drop(old)
 	}
+	return s.use(id, e), nil
+}
+
+// use puts e among what s uses.
+func (s *pluginSet) use(id string, e *moduleEntry) *guest.Module {
+	s.mu.Lock()
 	s.used[id] = e
-	return module, nil
+	s.mu.Unlock()
+	return e.Module
 }
 
 // share is the latest version of a plugin when its stamp says that it did not change.

@@ -86,6 +86,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	s.forward.retain()
 	s.cache.retain()
 	if documents != nil {
+		b.compileBuiltins(documents)
 		for _, api := range documents.APIs {
 			s.apis = append(s.apis, b.compile(api))
 		}
@@ -184,6 +185,32 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		a.routes = append(a.routes, route.Route[*pipeline.Route]{Method: r.Method, Path: r.Path, Value: compiled})
 	}
 	return a
+}
+
+// compileBuiltins compiles the built-in plugins that documents ask for, side by side;
+// errors are told where a policy asks.
+func (b *builder) compileBuiltins(documents *openapi.Set) {
+	ids := make(map[string]bool)
+	add := func(list []model.Policy) {
+		for i := range list {
+			ids[list[i].Plugin] = true
+		}
+	}
+	add(documents.Policies)
+	for _, api := range documents.APIs {
+		add(api.Policies)
+		for i := range api.Routes {
+			r := &api.Routes[i]
+			add(r.Policies)
+			if r.Integration != nil {
+				ids[integrationPolicy(r.Integration).Plugin] = true
+			}
+			if len(r.Authorizers) > 0 {
+				ids["jwt"] = true
+			}
+		}
+	}
+	b.plugins.compile(b.ctx, slices.Collect(maps.Keys(ids)))
 }
 
 // policiesOf is the policies of each route in the order that they run: the gateway's, the
