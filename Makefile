@@ -29,7 +29,7 @@ run: build ## start the quickstart on https://127.0.0.1:8443
 	bin/quickstart
 
 build: plugins ## bin/wasmgate, with the built-in plugins inside
-	$(GO) build -trimpath -o bin/wasmgate ./cmd/wasmgate
+	$(GO) build -o bin/wasmgate ./cmd/wasmgate
 
 plugins: ## compile the built-in plugins to Wasm
 	$(GO) run -C plugins ./cmd/build -o "$(BUILTIN)"
