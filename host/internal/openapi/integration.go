@@ -25,6 +25,12 @@ var unserved = map[string]string{
 	"responseParameters": "none: the parameter mapping of HTTP APIs is not served yet",
 }
 
+// What an integration may have without effect.
+var leftOut = map[string]string{
+	"cacheKeyParameters": "a policy with the plugin cache",
+	"contentHandling":    "none: bodies pass byte for byte",
+}
+
 var (
 	methodForm = regexp.MustCompile(`(?i)^(GET|PUT|POST|DELETE|OPTIONS|HEAD|PATCH|TRACE|ANY)$`)
 	statusForm = regexp.MustCompile(`^[2-5][0-9][0-9]$`)
@@ -43,20 +49,16 @@ func (l *loader) integration(v document.Value, path []model.Segment) *model.Inte
 		kind.Report("", "http_proxy, http or mock: no other type is served yet")
 		return nil
 	}
-	for _, key := range integrationKeys {
-		if want, ok := unserved[key]; ok && v.Field(key).Exists() {
-			v.Field(key).AtKey().Report("a key that is not served yet", want)
+	for key, field := range v.Fields() {
+		if want, ok := unserved[key]; ok {
+			field.AtKey().Report("a key that is not served yet", want)
+		}
+		if want, ok := leftOut[key]; ok {
+			l.warn(field.AtKey(), "a key that is not served yet", want)
 		}
 	}
 	if connection := v.Field("connectionType"); connection.Exists() && connection.Text() != "INTERNET" {
 		connection.Report("", `"INTERNET": VPC links are not served yet`)
-	}
-	for _, key := range []string{"cacheKeyParameters", "contentHandling"} {
-		if field := v.Field(key); field.Exists() {
-			l.warn(field.AtKey(), "a key that is not served yet", map[string]string{
-				"cacheKeyParameters": "a policy with the plugin cache",
-				"contentHandling":    "none: bodies pass byte for byte"}[key])
-		}
 	}
 	if method := v.Field("httpMethod"); method.Plain() != anyMethod {
 		i.HTTPMethod = strings.ToUpper(method.Match(methodForm, "a method or ANY"))
@@ -95,10 +97,7 @@ func (l *loader) insecure(v document.Value) bool {
 	return skip.Bool()
 }
 
-var (
-	stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
-	pathVariable  = regexp.MustCompile(`\{([A-Za-z0-9._:-]+)\+?\}`)
-)
+var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 
 // uri checks an upstream's URL, with its variables in place. A path variable never
 // decides the authority, where it would let the client choose the upstream (CWE-918).
@@ -107,33 +106,58 @@ func (l *loader) uri(v document.Value, path []model.Segment, parameters map[stri
 	if !ok {
 		return ""
 	}
-	for _, m := range stageVariable.FindAllStringSubmatch(text, -1) {
-		if _, ok := l.stageVariables[m[1]]; !ok {
-			v.Report("the stage variable "+m[1], "one of "+apiKey+".stage_variables")
-			return text
-		}
+	filled, ok := l.stageVariablesIn(v, text)
+	if !ok {
+		return text
 	}
-	filled := stageVariable.ReplaceAllStringFunc(text, func(whole string) string {
-		return l.stageVariables[stageVariable.FindStringSubmatch(whole)[1]]
-	})
-	for _, m := range pathVariable.FindAllStringSubmatch(filled, -1) {
-		_, mapped := parameters["integration.request.path."+m[1]]
-		if !mapped && !slices.ContainsFunc(path, func(s model.Segment) bool { return s.Kind != model.Literal && s.Text == m[1] }) {
-			v.Report("the variable {"+m[1]+"}", "one of the path, or one that requestParameters map")
+	// What stands for a variable is no part of a host's name.
+	const mark = "\x01"
+	for {
+		before, rest, opened := strings.Cut(filled, "{")
+		variable, after, closed := strings.Cut(rest, "}")
+		if !opened || !closed {
+			break
 		}
+		variable = strings.TrimSuffix(variable, "+")
+		if _, mapped := parameters["integration.request.path."+variable]; !mapped && !has(path, variable) {
+			v.Report("the variable {"+variable+"}", "one of the path, or one that requestParameters map")
+		}
+		filled = before + mark + after
 	}
-	filled = pathVariable.ReplaceAllString(filled, "\x01")
 	authority, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(filled, "https://"), "http://"), "/")
-	if strings.Contains(authority, "\x01") {
+	if strings.Contains(authority, mark) {
 		v.Report("a path variable in the host", "variables after the host only")
 		return text
 	}
-	u, err := url.Parse(strings.ReplaceAll(filled, "\x01", "x"))
+	u, err := url.Parse(strings.ReplaceAll(filled, mark, "x"))
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.Fragment != "", strings.ContainsAny(filled, "{}$\\ "):
 		v.Report("", "an http or https URL with a host, without user and fragment")
 	}
 	return text
+}
+
+// stageVariablesIn is text with the values of the stage variables; not ok when one is missing.
+func (l *loader) stageVariablesIn(v document.Value, text string) (filled string, ok bool) {
+	if !strings.Contains(text, "${") {
+		return text, true
+	}
+	ok = true
+	filled = stageVariable.ReplaceAllStringFunc(text, func(whole string) string {
+		name := stageVariable.FindStringSubmatch(whole)[1]
+		value, there := l.stageVariables[name]
+		if !there {
+			v.Report("the stage variable "+name, "one of "+apiKey+".stage_variables")
+			ok = false
+		}
+		return value
+	})
+	return filled, ok
+}
+
+// has tells whether the path has the variable.
+func has(path []model.Segment, variable string) bool {
+	return slices.ContainsFunc(path, func(s model.Segment) bool { return s.Kind != model.Literal && s.Text == variable })
 }
 
 // A name of a header, query parameter or path variable.
@@ -163,7 +187,7 @@ func (l *loader) requestParameters(v document.Value, path []model.Segment) map[s
 		"method.request.{header,querystring,path}.NAME, stageVariables.NAME, context.NAME or 'text'")
 	for target, source := range mapping {
 		variable, ok := strings.CutPrefix(source, "method.request.path.")
-		if ok && !slices.ContainsFunc(path, func(s model.Segment) bool { return s.Kind != model.Literal && s.Text == variable }) {
+		if ok && !has(path, variable) {
 			v.Field(target).Report("", "a variable of the path")
 		}
 		if variable, ok := strings.CutPrefix(source, "stageVariables."); ok {

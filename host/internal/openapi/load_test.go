@@ -131,11 +131,11 @@ func BenchmarkLoad10000(b *testing.B) {
 // Time must grow with the size only: objects are not searched for every key in them.
 func TestLoadIsLinear(t *testing.T) {
 	start := time.Now()
-	_, _, err := Load("x.yaml", large(2_000), Options{})
+	_, _, err := Load("x.yaml", large(500), Options{})
 	require.NoError(t, err)
 	small := time.Since(start)
 	start = time.Now()
-	_, _, err = Load("x.yaml", large(10_000), Options{})
+	_, _, err = Load("x.yaml", large(4_000), Options{})
 	require.NoError(t, err)
 	require.Less(t, time.Since(start), 40*small+time.Second)
 }
