@@ -7,3 +7,5 @@ import (
 )
 
 func TestCases(t *testing.T) { casetest.Run(t) }
+
+func TestDocumented(t *testing.T) { casetest.Documented(t) }

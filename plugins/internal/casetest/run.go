@@ -1,10 +1,13 @@
 package casetest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
@@ -12,9 +15,11 @@ import (
 )
 
 // Run runs every case of testdata/*.json in the plugin's folder, each with the fields
-// that manifest.json asks for and no others.
+// that manifest.json asks for and no others. A config that a case has accepted must be
+// valid by schema.json: the host looks there first.
 func Run(t *testing.T) {
 	t.Helper()
+	schema := loadSchema(t)
 	text, err := os.ReadFile("manifest.json")
 	if err != nil {
 		t.Fatal(err)
@@ -42,9 +47,58 @@ func Run(t *testing.T) {
 				if err := c.Run(guest{}, mask); err != nil {
 					t.Error(err)
 				}
+				if c.Error == "" && c.Config != nil {
+					validate(t, schema, c.Config)
+				}
 			})
 		}
 	}
+}
+
+func loadSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	schema, err := jsonschema.NewCompiler().Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+func validate(t *testing.T, schema *jsonschema.Schema, config []byte) {
+	t.Helper()
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(config))
+	if err == nil {
+		err = schema.Validate(v)
+	}
+	if err != nil {
+		t.Errorf("the plugin takes a config that schema.json refuses: %v", err)
+	}
+}
+
+// Documented fails for each key of schema.json that README.md does not name.
+func Documented(t *testing.T) {
+	t.Helper()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var undocumented func(at string, s *jsonschema.Schema)
+	undocumented = func(at string, s *jsonschema.Schema) {
+		if s == nil {
+			return
+		}
+		for key, sub := range s.Properties {
+			if !bytes.Contains(readme, []byte("`"+at+key+"`")) {
+				t.Errorf("README.md does not name `%s%s`", at, key)
+			}
+			if sub.Description == "" {
+				t.Errorf("schema.json does not describe %s%s", at, key)
+			}
+			undocumented(at+key+".", sub)
+			undocumented(at+key+"[].", sub.Items2020)
+		}
+	}
+	undocumented("", loadSchema(t))
 }
 
 type guest struct{}
