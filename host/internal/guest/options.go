@@ -15,8 +15,8 @@ type Options struct {
 	// native code that will be run: it must belong to the gateway alone. A directory that
 	// cannot be used, or is damaged, is logged and done without.
 	CacheDir string
-	// Fuel is the budget of one call of a policy that sets none; 0 is 100 million, about
-	// 20 to 50 ms of CPU.
+	// Fuel is the budget of one call of a policy that sets none; 0 is 50 million, about
+	// 10 to 50 ms of CPU.
 	Fuel uint64
 	// Memory is the cap of one instance's memory of a policy that sets none, in bytes; 0
 	// is 64 MiB.
@@ -34,14 +34,14 @@ type Options struct {
 }
 
 const (
-	defaultFuel      = 100_000_000
+	defaultFuel      = 50_000_000
 	defaultMemory    = 64 << 20
 	defaultInstances = 64
 	defaultModule    = 32 << 20
 	// loadFuel is the budget of each step of making an instance: the start function,
 	// _initialize, wg_scratch and wg_configure. A Go runtime with its packages takes 2 to
 	// 20 million.
-	loadFuel = 2_000_000_000
+	loadFuel = 500_000_000
 	// stackBytes is the native stack of one call, as estimated by package fuel.
 	stackBytes = 8 << 20
 )

@@ -14,6 +14,7 @@
 //	instruction                                     cost
 //	nop, block, loop, end, else                     0
 //	all other                                       1
+//	a round of a loop                               its instructions, and at least 10
 //	call_indirect                                   1 + 16, for the callee's first 16
 //	memory.fill, memory.copy, memory.init           1 + one for every 8 bytes
 //	table.fill, table.copy, table.init              1 + one for every element
@@ -25,7 +26,7 @@
 // beyond that), so that small branches cost no counting: a path is never charged less
 // than its instructions, and at most 48 too much at each branch. A function whose code up
 // to its first charge costs at most 16 is charged by its callers. [Options].Exact switches
-// both off: every executed instruction is charged once, no more.
+// all that off: every executed instruction is charged once, no more.
 //
 // # Stack
 //

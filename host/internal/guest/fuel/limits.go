@@ -24,6 +24,7 @@ const (
 	reservedPrefix  = "wasmgate."
 	slack           = 48
 	calleePays      = 16   // entry cost up to which callers pay, and what every call_indirect pays
+	roundPays       = 10   // least cost of a round of a loop, whose check takes longer than its instructions
 	freeFrames      = 8192 // bytes of frames that need no accounting
 	frameBytes      = 64   // return address, saved registers, alignment
 	memoryUnitShift = 3    // 8 bytes a unit of fuel

@@ -5,6 +5,7 @@ type plan struct {
 	*module
 	current           []byte // the body at work
 	slack, calleePays uint32
+	roundPays         uint32
 	// order is the functions, callees before callers; rank is a function's place in it.
 	// A call to a function of equal or higher rank closes a cycle of the call graph.
 	order, rank []int32
@@ -21,11 +22,11 @@ type plan struct {
 func newPlan(m *module, o Options) *plan {
 	n := len(m.bodies)
 	p := &plan{
-		module: m, slack: slack, calleePays: calleePays,
+		module: m, slack: slack, calleePays: calleePays, roundPays: roundPays,
 		rank: make([]int32, n), height: make([]uint32, n), charges: make([]bool, n), entry: make([]uint32, n),
 	}
 	if o.Exact {
-		p.slack, p.calleePays = 0, 0
+		p.slack, p.calleePays, p.roundPays = 0, 0, 0
 	}
 	p.sort()
 	for _, f := range p.order {
@@ -140,7 +141,7 @@ func (p *plan) charge(events []event, labels []label) (uint32, []label) {
 		case loop:
 			labels = labels[:len(labels)-1]
 			if e.targeted {
-				e.charge, cost = cost, 0
+				e.charge, cost = max(cost, p.roundPays), 0
 			}
 		case branch:
 			cost = 1 + labels[len(labels)-1-int(e.arg)].cost
