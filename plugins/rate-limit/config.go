@@ -15,7 +15,11 @@ type limit struct {
 	rate  float64 // tokens a second
 	burst uint64
 	cost  uint64
-	by    []string // identity, address, or a selector
+	by    []string // identity, address, route, api, gateway, or a selector
+
+	// scoped: by says how far the limit reaches. Otherwise it is one API's: the ann of one
+	// issuer is not the ann of another's.
+	scoped bool
 }
 
 // policy is the decoded config.
@@ -81,6 +85,7 @@ func (p *policy) add(o *config.Object, name string) {
 	for _, b := range l.by {
 		p.identity = p.identity || b == "identity"
 		p.address = p.address || b == "address"
+		l.scoped = l.scoped || b == "route" || b == "api" || b == "gateway"
 	}
 	p.limits = append(p.limits, l)
 }

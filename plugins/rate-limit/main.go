@@ -37,6 +37,9 @@ func (p *policy) buckets(r *throttle.Request) throttle.Result {
 		for _, by := range l.by {
 			key = append(key, parts(by, r)...)
 		}
+		if !l.scoped {
+			key = append(key, parts("api", r)...)
+		}
 		list[i] = wasmgate.Bucket{Name: l.name, Key: wasmgate.Concat(key...), Rate: l.rate, Burst: l.burst, Cost: l.cost}
 	}
 	result := throttle.Draw(list...)
