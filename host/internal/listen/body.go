@@ -1,14 +1,10 @@
 package listen
 
 import (
-	"errors"
 	"io"
-	"net/http"
-	"os"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
-	"github.com/wasmgate/wasmgate/host/internal/problem"
 )
 
 // clientBody is a request's body as the handler reads it: with the client's time limits,
@@ -17,15 +13,16 @@ import (
 type clientBody struct {
 	http1.Body
 	c    *conn
+	x    *exchange.Exchange
 	pace pace
 	asks bool // the client waits for 100 (Continue)
 	err  error
 }
 
-func (b *clientBody) start(c *conn, trailer *exchange.Header) {
-	b.c, b.err, b.pace = c, nil, pace{}
+func (b *clientBody) start(c *conn, x *exchange.Exchange) {
+	b.c, b.x, b.err, b.pace = c, x, nil, pace{}
 	b.asks = c.req.Continue
-	b.Reset(&c.reader, c.req.Framing, c.req.Length, c.s.o.Limits.BodyBytes, trailer, c.syntax)
+	b.Reset(&c.reader, c.req.Framing, c.req.Length, c.s.o.Limits.BodyBytes, &x.Trailer, c.syntax)
 }
 
 // Read implements io.Reader.
@@ -49,7 +46,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	n, err := b.Body.Read(p)
 	c.enterHandler()
 	if b.pace.tooSlow(n, w.now.Load()-from, c.s.o.Timeouts.BodyRate) && err == nil {
-		err = errSlow
+		err = errBodySlow
 	}
 	return n, b.fault(err)
 }
@@ -59,32 +56,8 @@ func (b *clientBody) fault(err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	p, r := bodyProblem(err)
-	r.Remote, r.Protocol = b.c.remote, b.c.info.Protocol
-	b.c.s.refused(r)
-	b.err = p
-	return p
-}
-
-// errSlow says that a body comes at less than the least rate.
-var errSlow = errors.New("body is slower than the least rate")
-
-// bodyProblem is what a client is told of a broken body, and what is counted.
-func bodyProblem(err error) (*problem.Problem, Refused) {
-	var refusal *http1.Refusal
-	switch {
-	case errors.As(err, &refusal):
-		return problem.New(problem.ForStatus(refusal.Status), err),
-			Refused{Status: refusal.Status, Section: refusal.Section, Reason: refusal.Reason}
-	case errors.Is(err, exchange.ErrBodyTooLarge):
-		return problem.New(problem.RequestTooLarge, err),
-			Refused{Status: http.StatusRequestEntityTooLarge, Section: "RFC 9110 15.5.14", Reason: ReasonBodyLarge}
-	case errors.Is(err, errSlow) || errors.Is(err, os.ErrDeadlineExceeded):
-		return problem.New(problem.RequestTimeout, err),
-			Refused{Status: http.StatusRequestTimeout, Section: "RFC 9110 15.5.9", Reason: ReasonBodySlow}
-	}
-	return problem.New(problem.BadRequest, err),
-		Refused{Status: http.StatusBadRequest, Section: "RFC 9112 8", Reason: "body is incomplete"}
+	b.err = b.c.s.bodyFault(err, b.c, b.x)
+	return b.err
 }
 
 // pace measures the rate of a body while the server waits for it: the time that the

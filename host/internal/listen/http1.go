@@ -8,7 +8,6 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
-	"github.com/wasmgate/wasmgate/host/internal/problem"
 )
 
 // serveHTTP1 answers one request after the other, each before the next is parsed.
@@ -70,10 +69,10 @@ func (c *conn) serveRequest(x *exchange.Exchange) fate {
 	if c.req.HTTP10 {
 		x.Conn, x.Informational = c.asHTTP10(), nil
 	}
-	c.body.start(c, &x.Trailer)
+	c.body.start(c, x)
 	if c.req.Framing != http1.None {
 		if c.req.Length > c.s.o.Limits.BodyBytes {
-			return c.refuse(x, exchange.ErrBodyTooLarge)
+			return c.refuse(x, errBodyLarge)
 		}
 		x.Body, x.BodyLength = &c.body, c.req.Length
 	}
@@ -94,23 +93,17 @@ func (c *conn) asHTTP10() *exchange.Conn {
 // refuse answers what cannot become a request, if somebody is there to be answered, and
 // counts it.
 func (c *conn) refuse(x *exchange.Exchange, err error) fate {
-	r := Refused{Remote: c.remote, Protocol: c.info.Protocol}
-	var refusal *http1.Refusal
+	refusal, ok := errors.AsType[*http1.Refusal](err)
 	switch {
-	case errors.As(err, &refusal):
-		r.Status, r.Section, r.Reason = refusal.Status, refusal.Section, refusal.Reason
-	case errors.Is(err, exchange.ErrBodyTooLarge):
-		r.Status, r.Section, r.Reason = http.StatusRequestEntityTooLarge, "RFC 9110 15.5.14", ReasonBodyLarge
+	case ok:
 	case c.late.Load():
-		r.Status, r.Section, r.Reason = http.StatusRequestTimeout, "RFC 9110 15.5.9", ReasonHeadSlow
+		refusal = errHeadSlow
 	default:
 		return closing // the client left in the middle of a head
 	}
-	c.s.refused(r)
+	c.s.refuse(refusal, c, x)
 	c.revive()
 	x.Start = time.Now()
-	problem.ForStatus(r.Status).Problem().Write(x)
-	x.Response.Status = r.Status
 	// Whatever method the client meant, it gets a body: HEAD is not known to be one.
 	c.req.Method, c.req.HTTP10, c.req.Close = "", false, true
 	c.body = clientBody{}

@@ -3,6 +3,7 @@ package listen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -17,7 +18,6 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
-	"github.com/wasmgate/wasmgate/host/internal/problem"
 )
 
 // http2Server turns the requests of x/net/http2 into exchanges. x/net has read them
@@ -29,7 +29,7 @@ type http2Server struct {
 	once  sync.Once
 }
 
-func newHTTP2Server(s *Server) *http2Server {
+func newHTTP2Server(s *Server) (*http2Server, error) {
 	t := &s.o.Timeouts
 	h := &http2Server{s: s}
 	h.base = &http.Server{
@@ -45,12 +45,15 @@ func newHTTP2Server(s *Server) *http2Server {
 		// What clients may send ahead of a handler that does not read.
 		MaxUploadBufferPerStream:     64 * kib,
 		MaxUploadBufferPerConnection: mib,
+		CountError: func(kind string) {
+			s.refused(Refused{Protocol: "HTTP/2.0", Reason: "HTTP/2 error: " + kind})
+		},
 	}
 	// Only ties drain to the connections; nothing serves base itself.
 	if err := http2.ConfigureServer(h.base, h.http2); err != nil {
-		panic("configure http2: " + err.Error()) // only for a TLS configuration, and base has none
+		return nil, fmt.Errorf("configure HTTP/2: %w", err)
 	}
-	return h
+	return h, nil
 }
 
 // serve runs a connection to its end.
@@ -76,11 +79,8 @@ func (h *http2Server) serveStream(c *conn, w http.ResponseWriter, r *http.Reques
 	x.Remote, x.Conn, x.Context = c.remote, c.info, r.Context()
 	st := &stream{c: c, x: x, r: r, w: w, control: http.NewResponseController(w)}
 	if err := st.fill(); err != nil {
-		var refusal *http1.Refusal
-		errors.As(err, &refusal)
-		h.s.refused(Refused{c.remote, c.info.Protocol, refusal.Status, refusal.Section, refusal.Reason})
-		problem.ForStatus(refusal.Status).Problem().Write(x)
-		x.Response.Status = refusal.Status
+		refusal, _ := errors.AsType[*http1.Refusal](err) // fill returns no other
+		h.s.refuse(refusal, c, x)
 	} else {
 		h.s.handle(c.handler, x)
 	}
@@ -176,6 +176,9 @@ func (st *stream) fillBody() error {
 		}
 		return nil
 	}
+	if st.r.ContentLength > st.c.s.o.Limits.BodyBytes {
+		return errBodyLarge
+	}
 	st.x.Body, st.x.BodyLength = st, st.r.ContentLength
 	return nil
 }
@@ -200,16 +203,13 @@ func (st *stream) Read(p []byte) (int, error) {
 	case st.pace.got > o.Limits.BodyBytes:
 		err = exchange.ErrBodyTooLarge
 	case slow:
-		err = errSlow
+		err = errBodySlow
 	}
 	if err == nil || err == io.EOF {
 		return n, err
 	}
-	fault, refused := bodyProblem(err)
-	refused.Remote, refused.Protocol = st.c.remote, st.c.info.Protocol
-	st.c.s.refused(refused)
-	st.fault = fault
-	return 0, fault
+	st.fault = st.c.s.bodyFault(err, st.c, st.x)
+	return 0, st.fault
 }
 
 // fillTrailer takes the trailers over; x/net keeps those that a Trailer field announced.

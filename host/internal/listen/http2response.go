@@ -62,6 +62,9 @@ func (st *stream) sendHead() bool {
 	if length >= 0 && r.Status != http.StatusNoContent && (length > 0 || r.Status != http.StatusNotModified) {
 		header.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
+	if st.c.s.retiring.Load() {
+		header.Set("Connection", "close") // x/net's word for GOAWAY; drain missed connections that began after it
+	}
 	if !r.Header.Has("date") {
 		header.Set("Date", *st.c.s.warden.date.Load())
 	}

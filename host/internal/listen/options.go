@@ -78,28 +78,6 @@ type Timeouts struct {
 	BodyRate int64
 }
 
-// Refused is a request or connection that the door turned away.
-type Refused struct {
-	Remote   netip.AddrPort
-	Protocol string // as in exchange.Conn; empty before it is known
-	Status   int    // what the client was told, 0 when nothing could be
-	Section  string // such as "RFC 9112 6.1", empty for limits of our own
-	Reason   string // one of a fixed set, fit to label a metric
-}
-
-// Reasons of [Refused] beside those of http1.Refusal.
-const (
-	ReasonConnections = "too many connections"
-	ReasonAddress     = "too many connections from one address"
-	ReasonStopping    = "server is stopping"
-	ReasonHello       = "TLS handshake failed"
-	ReasonHelloSlow   = "TLS handshake is too slow"
-	ReasonHeadSlow    = "head is too slow"
-	ReasonBodySlow    = "body is too slow"
-	ReasonBodyLarge   = "body is too large"
-	ReasonWriteSlow   = "answer is read too slowly"
-)
-
 const (
 	kib = 1 << 10
 	mib = 1 << 20

@@ -18,7 +18,7 @@ func (c *conn) respond(x *exchange.Exchange) fate {
 	if r.Status < 200 || r.Status > 599 {
 		problem.Internal.Problem().Write(x)
 	}
-	keep := c.unread() && !c.req.Close && !r.CloseConnection && !c.s.draining.Load() && c.ctx.Err() == nil
+	keep := c.unread() && !c.req.Close && !r.CloseConnection && !c.s.retiring.Load() && c.ctx.Err() == nil
 	buf := getBuffer()
 	defer putBuffer(buf)
 	out, ok := c.appendHead(buf[:0], x, keep)

@@ -25,10 +25,12 @@ type Server struct {
 	syntax  http1.Limits // of strangers
 	trusted http1.Limits // of trusted proxies
 
-	draining atomic.Bool
+	retiring atomic.Bool // every answer is the last of its connection
+	draining atomic.Bool // and connections without a request are closed
 	running  sync.WaitGroup // connections
 	stopped  chan struct{}  // closed when nothing is accepted any more
 	stop     sync.Once
+	served   chan struct{} // closed when Serve returns
 
 	mu      sync.Mutex
 	conns   []*conn // unordered; conn.index is its place
@@ -41,7 +43,7 @@ func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, stopped: make(chan struct{}), perAddr: make(map[netip.Addr]int)}
+	s := &Server{o: o, stopped: make(chan struct{}), served: make(chan struct{}), perAddr: make(map[netip.Addr]int)}
 	s.syntax, s.trusted = o.Limits.syntax(false), o.Limits.syntax(true)
 	s.warden.init(s)
 	s.plain = &redirector{port: o.RedirectPort, challenge: o.Challenge}
@@ -58,7 +60,10 @@ func New(o Options) (*Server, error) {
 		// Full records from the start: ours are answers that are ready, and each record
 		// is a system call.
 		s.tls.DynamicRecordSizingDisabled = true
-		s.http2 = newHTTP2Server(s)
+		var err error
+		if s.http2, err = newHTTP2Server(s); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -67,6 +72,7 @@ func New(o Options) (*Server, error) {
 // every connection. It returns when nothing of the server runs any more; the error is
 // that of a listener that broke.
 func (s *Server) Serve(ctx context.Context) error {
+	defer close(s.served)
 	wardenDone := make(chan struct{})
 	wardenStop := make(chan struct{})
 	go func() { // ends with wardenStop; waited for below
@@ -94,11 +100,31 @@ func (s *Server) Serve(ctx context.Context) error {
 	return errors.Join(errs[:]...)
 }
 
+// Retire stops accepting and makes every answer the last of its connection, with
+// Connection: close or GOAWAY. A connection that waits for a request stays open for
+// Timeouts.Idle, since its client may just be sending one, which would be lost. Retire
+// returns when Serve has, or with ctx's error when ctx ends first; nothing is closed then,
+// and [Server.Shutdown] may follow. It is idempotent.
+func (s *Server) Retire(ctx context.Context) error {
+	s.retiring.Store(true)
+	s.stopAccepting()
+	if s.http2 != nil {
+		s.http2.drain()
+	}
+	select {
+	case <-s.served:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Shutdown stops accepting, closes idle connections, lets requests in flight finish and
 // returns when the last connection has ended. When ctx ends first, it closes the rest
 // and returns ctx's error. It is idempotent.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock() // no connection is added after this
+	s.retiring.Store(true)
 	s.draining.Store(true)
 	s.mu.Unlock()
 	s.stopAccepting()
@@ -229,10 +255,4 @@ func (s *Server) remove(c *conn) {
 	}
 	s.mu.Unlock()
 	s.running.Done()
-}
-
-func (s *Server) refused(r Refused) {
-	if s.o.OnRefusal != nil {
-		s.o.OnRefusal(r)
-	}
 }
