@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
-	"github.com/wasmgate/wasmgate/host/internal/http1"
 )
 
 // parrot answers whatever it reads with the same bytes, without the cost of a server.
@@ -71,14 +70,10 @@ func TestSmallCallsAllocateNothing(t *testing.T) {
 	f, x, c := setUp(t)
 	defer x.Release()
 	callOnce(t, f, x, c)
-	// What http1 takes to write a head is its own test's concern.
-	head := http1.RequestHead{Method: "GET", Path: "/", Authority: c.Upstream.Authority(), Header: &x.Header}
-	buf := make([]byte, 0, 4096)
-	writing := testing.AllocsPerRun(500, func() { _, _ = head.Append(buf) })
-	require.Equal(t, writing, testing.AllocsPerRun(500, func() { callOnce(t, f, x, c) }))
+	require.Zero(t, testing.AllocsPerRun(500, func() { callOnce(t, f, x, c) }))
 	x.SetBody([]byte("a body that is sent along"))
 	c.Method = "POST"
-	require.Equal(t, writing, testing.AllocsPerRun(500, func() { callOnce(t, f, x, c) }))
+	require.Zero(t, testing.AllocsPerRun(500, func() { callOnce(t, f, x, c) }))
 }
 
 func BenchmarkCall(b *testing.B) {
