@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -228,6 +229,9 @@ func (r *request) ask(s *step) (*plan, error) {
 func (r *request) failed(s *step, err error) error {
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
 		return p
+	}
+	if room, ok := errors.AsType[*abi.NoRoomError](err); ok && r.x.Response.Status == 0 {
+		return problem.New(problem.RequestTooLarge, fmt.Errorf("plugin %q: %w", s.policy.Name, room))
 	}
 	r.reason = err.Error()
 	r.p.observer.PluginFailed(s.policy.Name, s.hook.String())
