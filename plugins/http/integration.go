@@ -24,6 +24,7 @@ type integration struct {
 	templates   []config.Pair
 	passthrough string
 	responses   mapping.Responses
+	static      bool // one plan serves every request of one content type
 	err         error
 }
 
@@ -65,7 +66,7 @@ func decode(text string) *integration {
 			c.Fail("request_templates", t.Name+": templates in Velocity are not supported")
 		}
 	}
-	i.err = c.Err()
+	i.static, i.err = i.isStatic(), c.Err()
 	return i
 }
 
@@ -126,13 +127,21 @@ func (i *integration) header(name string, value template.Template) (fault string
 	return ""
 }
 
-// static tells whether one plan serves every request of the route that has the same
+// isStatic tells whether one plan serves every request of the route that has the same
 // content type.
-func (i *integration) static() bool {
+func (i *integration) isStatic() bool {
 	for _, q := range i.query {
-		if q.multi != "" {
+		if _, single := fromQuery(q.value); q.multi != "" || single && !i.proxy {
 			return false
 		}
 	}
 	return i.url.static
+}
+
+// fromQuery is the query parameter that a value is, if it is one.
+func fromQuery(value template.Template) (name string, ok bool) {
+	if len(value) != 1 {
+		return "", false
+	}
+	return strings.CutPrefix(value[0].Selector, "param.")
 }

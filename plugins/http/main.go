@@ -63,22 +63,39 @@ func (i *integration) call(r *integrate.Request) integrate.Result {
 	for _, h := range i.headers {
 		result.Edits = append(result.Edits, wasmgate.SetHeader(h.name, h.value.Value()))
 	}
+	if !i.proxy { // after the headers, which may read it; what follows is added to the URL's own
+		result.Edits = append(result.Edits, wasmgate.SetRawQuery(wasmgate.Text("")))
+	}
 	for _, q := range i.query {
-		if q.multi == "" {
-			result.Edits = append(result.Edits, wasmgate.AddQuery(q.name, q.value.Value()))
-			continue
-		}
-		for value := range r.QueryParams().Values(q.multi) {
-			result.Edits = append(result.Edits, wasmgate.AddQuery(q.name, wasmgate.Text(value)))
-		}
+		result.Edits = append(result.Edits, i.addQuery(r, q)...)
 	}
 	switch {
-	case !i.static():
+	case !i.static:
 		return result
 	case i.byContentType():
 		return result.ForIdentityOnRoute(24 * wasmgate.Hour)
 	}
 	return result.ForRoute()
+}
+
+// addQuery adds one parameter of the query, or each value of a repeated one. Type http
+// empties the request's query first, so what comes from there is read here; one that the
+// request does not have is left out.
+func (i *integration) addQuery(r *integrate.Request, q parameter) (edits []wasmgate.Edit) {
+	name := q.multi
+	if name == "" {
+		var single bool
+		if name, single = fromQuery(q.value); i.proxy || !single {
+			return []wasmgate.Edit{wasmgate.AddQuery(q.name, q.value.Value())}
+		}
+	}
+	for value := range r.QueryParams().Values(name) {
+		edits = append(edits, wasmgate.AddQuery(q.name, wasmgate.Text(value)))
+		if q.multi == "" {
+			break
+		}
+	}
+	return edits
 }
 
 // refuse is a deny in a hook that has none of its own status.
@@ -96,7 +113,6 @@ func (i *integration) byContentType() bool {
 func (i *integration) custom(r *integrate.Request, result *integrate.Result) (refusal integrate.Result, ok bool) {
 	result.NoHeaders = true
 	result.Edits = append(result.Edits,
-		wasmgate.SetRawQuery(wasmgate.Text("")), // the parameters below are added to the URL's own
 		wasmgate.SetHeader("accept", wasmgate.Text("application/json")),
 		wasmgate.SetHeader("user-agent", wasmgate.Concat(wasmgate.Text("AmazonAPIGateway_"), wasmgate.Select("api_id"))),
 		wasmgate.SetHeader("x-amzn-apigateway-api-id", wasmgate.Select("api_id")))

@@ -102,13 +102,6 @@ func (p *policy) readPath(c *config.Object) {
 // readChange reads headers and body.
 func readChange(c *config.Object, phase template.Phase) (ch change) {
 	h := c.Object("headers")
-	for _, name := range h.Strings("remove") {
-		lower, fault := field.Settable(name)
-		if fault != "" {
-			h.Fail("remove", fault)
-		}
-		ch.edits = append(ch.edits, wasmgate.RemoveHeader(lower))
-	}
 	for _, key := range [...]string{"set", "add"} {
 		for _, pair := range h.Pairs(key) {
 			lower, fault := field.Settable(pair.Name)
@@ -130,14 +123,18 @@ func readChange(c *config.Object, phase template.Phase) (ch change) {
 			ch.edits = append(ch.edits, edit(lower, t.Value()))
 		}
 	}
+	for _, name := range h.Strings("remove") { // last, so that a value may move to another name
+		lower, fault := field.Settable(name)
+		if fault != "" {
+			h.Fail("remove", fault)
+		}
+		ch.edits = append(ch.edits, wasmgate.RemoveHeader(lower))
+	}
 	ch.body = readBody(c.Object("body"), phase)
 	return ch
 }
 
 func readQuery(c *config.Object, ch *change) {
-	for _, name := range c.Strings("remove") {
-		ch.edits = append(ch.edits, wasmgate.RemoveQuery(name))
-	}
 	for _, key := range [...]string{"set", "add"} {
 		for _, pair := range c.Pairs(key) {
 			t, fault := template.Parse(pair.Value, template.Request)
@@ -154,6 +151,9 @@ func readQuery(c *config.Object, ch *change) {
 			}
 			ch.edits = append(ch.edits, edit(pair.Name, t.Value()))
 		}
+	}
+	for _, name := range c.Strings("remove") {
+		ch.edits = append(ch.edits, wasmgate.RemoveQuery(name))
 	}
 }
 
