@@ -17,7 +17,7 @@ import (
 )
 
 // settle is how long a gateway is left alone before its memory is read.
-const settle = 5 * time.Second
+const settle = 10 * time.Second
 
 func pause(ctx context.Context, d time.Duration) error {
 	select {
@@ -28,8 +28,12 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// restingMemory is r's resident memory after it was left alone.
-func restingMemory(ctx context.Context, r *running) (int64, error) {
+// restingMemory is r's resident memory after a short load and a pause, so that garbage of
+// its start, such as the plugins' compilation, has been collected and given back.
+func (b *bench) restingMemory(ctx context.Context, r *running) (int64, error) {
+	if _, err := b.wrk(ctx, r.target("/256"), 2*time.Second); err != nil {
+		return 0, err
+	}
 	if err := pause(ctx, settle); err != nil {
 		return 0, err
 	}
@@ -69,7 +73,7 @@ func (b *bench) idleMemory(ctx context.Context, p *peer) (grown int64, err error
 		return 0, err
 	}
 	defer r.stop()
-	before, err := restingMemory(ctx, r)
+	before, err := b.restingMemory(ctx, r)
 	if err != nil {
 		return 0, err
 	}
@@ -86,7 +90,7 @@ func (b *bench) idleMemory(ctx context.Context, p *peer) (grown int64, err error
 		}
 		conns = append(conns, c)
 	}
-	after, err := restingMemory(ctx, r)
+	after, err := b.restingMemory(ctx, r)
 	return after - before, err
 }
 
@@ -168,7 +172,7 @@ func routes(ctx context.Context, b *bench) (result, error) {
 			return 0, err
 		}
 		defer r.stop()
-		return restingMemory(ctx, r)
+		return b.restingMemory(ctx, r)
 	}
 	bare, err := memory(func(*place) error { return nil })
 	if err != nil {
@@ -312,7 +316,7 @@ func reloads(ctx context.Context, b *bench) (result, error) {
 	if _, err := b.underLoad(ctx, r, "/reloaded/256", again(min(100, b.reloads))); err != nil {
 		return result{}, err
 	}
-	before, err := restingMemory(ctx, r)
+	before, err := b.restingMemory(ctx, r)
 	if err != nil {
 		return result{}, err
 	}
@@ -322,7 +326,7 @@ func reloads(ctx context.Context, b *bench) (result, error) {
 		return result{}, err
 	}
 	took := time.Since(began)
-	after, err := restingMemory(ctx, r)
+	after, err := b.restingMemory(ctx, r)
 	if err != nil {
 		return result{}, err
 	}
