@@ -93,8 +93,6 @@ func mayBeOption(option []byte) bool {
 	switch classOf(option) {
 	case plain, te, hop:
 		return true
-	case ours:
-		return true // it was dropped anyway
 	}
 	return false
 }

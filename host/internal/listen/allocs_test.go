@@ -33,15 +33,15 @@ const browserRequest = "GET /v1/pets/42?limit=10 HTTP/1.1\r\nHost: api.example.c
 	"Authorization: Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl\r\nConnection: keep-alive\r\n\r\n"
 
 // pipe serves one end of a pipe and gives the other.
-func pipe(t testing.TB, secure bool) net.Conn {
+func pipe(t testing.TB, secure bool, h exchange.Handler) net.Conn {
 	s, err := New(Options{
-		HTTPS: deafListener{}, Handler: answer,
+		HTTPS: deafListener{}, Handler: h,
 		TLS: &tls.Config{Certificates: []tls.Certificate{testCertificate()}},
 	})
 	require.NoError(t, err)
 	client, server := net.Pipe()
 	c := newConn(s, server, secure)
-	c.handler = answer
+	c.handler = h
 	require.Empty(t, s.add(c))
 	go c.serve() // ends with the pipe
 	t.Cleanup(func() {
@@ -77,7 +77,7 @@ func TestHTTP1AllocatesNothing(t *testing.T) {
 		"chunked": "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, raw, buf := pipe(t, false), []byte(request), make([]byte, 4096)
+			c, raw, buf := pipe(t, false, answer), []byte(request), make([]byte, 4096)
 			allocs := testing.AllocsPerRun(500, func() { exchangeOnce(t, c, raw, buf) })
 			if !raceEnabled { // the race detector makes sync.Pool forget at random
 				require.Zero(t, allocs)
@@ -89,7 +89,7 @@ func TestHTTP1AllocatesNothing(t *testing.T) {
 func BenchmarkHTTP1(b *testing.B) {
 	for name, secure := range map[string]bool{"plain": false, "tls": true} {
 		b.Run(name, func(b *testing.B) {
-			c, raw, buf := pipe(b, secure), []byte(browserRequest), make([]byte, 4096)
+			c, raw, buf := pipe(b, secure, answer), []byte(browserRequest), make([]byte, 4096)
 			b.ReportAllocs()
 			for b.Loop() {
 				exchangeOnce(b, c, raw, buf)

@@ -116,6 +116,29 @@ func TestLargeAnswer(t *testing.T) {
 	require.True(t, body == string(large))
 }
 
+// ready is a stream whose first bytes are there.
+type ready struct{ *strings.Reader }
+
+func (r ready) Buffered() int { return r.Len() }
+func (ready) Close() error    { return nil }
+
+// What is there goes out with the head, in one write.
+func TestReadyStreamGoesOutWithItsHead(t *testing.T) {
+	for _, length := range []int64{-1, 5} {
+		c := pipe(t, false, reply(func(r *exchange.Response) {
+			r.Status, r.Length, r.Stream = 200, length, ready{strings.NewReader("hello")}
+		}))
+		_, err := io.WriteString(c, get)
+		require.NoError(t, err)
+		buf := make([]byte, 1000)
+		n, err := c.Read(buf) // a pipe gives one write at a time
+		require.NoError(t, err)
+		require.Contains(t, string(buf[:n]), "\r\n\r\n")
+		require.Contains(t, string(buf[:n]), "hello")
+		c.Close()
+	}
+}
+
 func TestLargeStream(t *testing.T) {
 	large := strings.Repeat("0123456789", 200_000)
 	for _, length := range []int64{-1, int64(len(large))} {

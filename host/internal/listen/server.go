@@ -25,8 +25,8 @@ type Server struct {
 	syntax  http1.Limits // of strangers
 	trusted http1.Limits // of trusted proxies
 
-	retiring atomic.Bool // every answer is the last of its connection
-	draining atomic.Bool // and connections without a request are closed
+	retiring atomic.Bool    // every answer is the last of its connection
+	draining atomic.Bool    // and connections without a request are closed
 	running  sync.WaitGroup // connections
 	stopped  chan struct{}  // closed when nothing is accepted any more
 	stop     sync.Once
