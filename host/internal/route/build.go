@@ -90,7 +90,9 @@ func (t *Table[T]) addresses(b *builder, index int32, suffix string) {
 		}
 		return h
 	}
-	mount(t.exact, strings.ToLower(api.ID)+suffix, stage).any = index
+	if h := mount(t.exact, strings.ToLower(api.ID)+suffix, stage); api.Protocol == model.HTTP {
+		h.any = index
+	}
 	base := ""
 	if api.BasePath != "" {
 		base = "/" + strings.Trim(api.BasePath, "/")

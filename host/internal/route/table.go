@@ -98,7 +98,7 @@ type host struct {
 	whole  int32            // the API without a prefix, or none
 	mounts map[string]int32 // those with one
 	depth  int              // of the longest prefix, in segments
-	any    int32            // an API to speak for the host when no stage fits; none on custom domains
+	any    int32            // an HTTP API, which answers 404 when no stage fits; none where Amazon answers 403
 }
 
 const none = int32(-1)

@@ -118,15 +118,16 @@ func TestHosts(t *testing.T) {
 		make("one", "dev", "dev"),
 		make("two", "$default", "shop/v1", "api.example.com", "*.example.com"),
 		make("three", "$default", "shop", "api.example.com"),
-		make("four", "x", "only", "only.example.com"))
+		make("four", "x", "only", "only.example.com"),
+		API[string]{ID: "web", Stage: "live", Protocol: model.HTTP, Routes: []Route[string]{{"GET", "/", "web root"}}})
 	for _, c := range []struct{ authority, target, want string }{
 		{"one.execute-api.localhost", "/prod", "one/prod root"},
 		{"one.execute-api.localhost:8443", "/prod/", "one/prod root"},
 		{"one.execute-api.localhost.:8443", "/prod/a", "one/prod proxy=a"},
 		{"one.execute-api.localhost", "/dev/a", "one/dev proxy=a"},
-		{"one.execute-api.localhost", "/product", "no route"},
-		{"one.execute-api.localhost", "/", "no route"},
-		{"one.execute-api.localhost", "/PROD/a", "no route"},
+		{"one.execute-api.localhost", "/product", "no api"},
+		{"one.execute-api.localhost", "/", "no api"},
+		{"one.execute-api.localhost", "/PROD/a", "no api"},
 		{"two.execute-api.localhost", "/a", "two/$default proxy=a"},
 		{"five.execute-api.localhost", "/a", "no api"},
 		{"execute-api.localhost", "/a", "no api"},
@@ -149,8 +150,8 @@ func TestHosts(t *testing.T) {
 		require.Equal(t, c.want, told(table, c.authority, "GET", c.target), "%s%s", c.authority, c.target)
 	}
 	var m Match[string]
-	require.Equal(t, NoRoute, table.Lookup("one.execute-api.localhost", "GET", "/nope/x", &m))
-	require.Equal(t, "one", m.API.ID, "the API decides what an unmatched request is told")
+	require.Equal(t, NoRoute, table.Lookup("web.execute-api.localhost", "GET", "/nope/x", &m))
+	require.Equal(t, "web", m.API.ID, "the API decides what an unmatched request is told")
 	require.Equal(t, Found, table.Lookup("api.example.com", "GET", "/shop/v1//a%20b/", &m))
 	require.Equal(t, "/a%20b/", m.Path)
 	require.Equal(t, 2, m.Index)
