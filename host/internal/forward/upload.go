@@ -124,7 +124,7 @@ func (k *call) copyBody(c *conn, answered chan error, hints chan *hint) (early b
 	for left := k.length; ; {
 		n, bodyErr := k.stream.Read(p.in[:])
 		switch {
-		case len(answered) > 0:
+		case len(answered) > 0 && left != 0: // and not all is sent
 			return true, nil
 		case bodyErr != nil && bodyErr != io.EOF:
 			return false, bodyError(k.x.Context, bodyErr)
