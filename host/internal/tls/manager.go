@@ -145,6 +145,14 @@ func (m *Manager) SetNames(names []string) {
 	m.source.setNames(normalize(slices.Concat(m.fixed, names)))
 }
 
+// Refresh reads the pairs of the mode Files now, without waiting for an event; what is bad
+// is in [Manager.Status], and the old one serves on. In other modes it does nothing.
+func (m *Manager) Refresh() {
+	if p, ok := m.source.(*pairs); ok {
+		p.reload(nil)
+	}
+}
+
 // Run watches files, obtains and renews, until ctx ends or Close is called. Call it once,
 // when the listeners accept: an authority asks them back. It returns nil.
 func (m *Manager) Run(ctx context.Context) error {

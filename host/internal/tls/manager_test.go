@@ -309,3 +309,27 @@ func BenchmarkChoose(b *testing.B) {
 		}
 	}
 }
+
+func TestRefresh(t *testing.T) {
+	p, was := writePair(t, t.TempDir(), false, "a.example.com")
+	m, err := New(Options{Mode: Files, Pairs: []Pair{p}, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer m.Close()
+	serves := func() *x509.Certificate {
+		c, err := m.Config().GetCertificate(&stdtls.ClientHelloInfo{ServerName: "a.example.com"})
+		require.NoError(t, err)
+		return c.Leaf
+	}
+	_, is := writePair(t, filepath.Dir(p.Certificate), false, "a.example.com")
+	require.True(t, serves().Equal(was))
+	m.Refresh()
+	require.True(t, serves().Equal(is))
+	require.NoError(t, os.Remove(p.Key))
+	m.Refresh()
+	require.True(t, serves().Equal(is))
+	require.ErrorContains(t, m.Status()[0].Err, "no such file")
+
+	internal, err := New(Options{DataDir: t.TempDir()})
+	require.NoError(t, err)
+	internal.Refresh()
+}

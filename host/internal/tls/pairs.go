@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,8 @@ type pairs struct {
 	log    *slog.Logger
 	poll   time.Duration
 	loaded atomic.Pointer[pairSet]
+
+	reloading sync.Mutex // one at a time
 }
 
 // pairSet is what was read; it is never changed.
@@ -152,6 +155,8 @@ func (p *pairs) run(ctx context.Context) {
 // reload watches before it reads, so that no change falls between the two. A directory
 // that was removed and made again has lost its watch: so they are added every time.
 func (p *pairs) reload(watcher *fsnotify.Watcher) {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	if watcher != nil {
 		for _, f := range p.files {
 			for _, dir := range []string{filepath.Dir(f.Certificate), filepath.Dir(f.Key)} {
