@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/wasmgate/wasmgate/host/internal/config"
 	"github.com/wasmgate/wasmgate/host/internal/listen"
@@ -63,6 +66,22 @@ func (h *Host) openDoor(c *config.Config, old *door, failed func(error)) (*door,
 	return d, nil
 }
 
+// retire ends d without losing a request: clients go on to the door that replaced it when
+// they have their next answer, for which they have the time that a connection may be idle.
+// What is left when ctx ends is closed as by close.
+func (d *door) retire(ctx context.Context, t *config.Timeouts, log *slog.Logger) {
+	// Certificates are the new door's business now; handshakes under way have theirs.
+	if err := d.certs.Close(); err != nil {
+		log.Warn("close certificates", "error", err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, t.Idle)
+	_ = d.server.Retire(waiting) // what is left is close's
+	cancel()
+	closing, cancel := context.WithTimeout(context.Background(), t.Shutdown)
+	defer cancel()
+	d.close(closing, log)
+}
+
 // close lets requests in flight finish until ctx ends.
 func (d *door) close(ctx context.Context, log *slog.Logger) {
 	if err := d.server.Shutdown(ctx); err != nil {
@@ -75,7 +94,7 @@ func (d *door) close(ctx context.Context, log *slog.Logger) {
 	d.done.Wait()
 }
 
-// replaceDoor opens a new door when c asks for one; the old one drains and closes.
+// replaceDoor opens a new door when c asks for one; the old one retires.
 func (h *Host) replaceDoor(old, c *config.Config) error {
 	if old.Listen == c.Listen && reflect.DeepEqual(old.TLS, c.TLS) && old.Limits == c.Limits && old.Timeouts == c.Timeouts {
 		return nil
@@ -90,11 +109,7 @@ func (h *Host) replaceDoor(old, c *config.Config) error {
 	h.mu.Lock()
 	h.door = d
 	h.mu.Unlock()
-	h.draining.Go(func() { // Run waits for it
-		ctx, cancel := context.WithTimeout(context.Background(), old.Timeouts.Shutdown)
-		defer cancel()
-		was.close(ctx, h.log)
-	})
+	h.draining.Go(func() { was.retire(h.serving, &old.Timeouts, h.log) }) // drain waits for it
 	return nil
 }
 
@@ -123,12 +138,7 @@ func listenAt(address string, old *door, i int) (net.Listener, error) {
 	if old == nil || old.sock[i] == nil || old.asked[i] != address {
 		return net.Listen("tcp", address)
 	}
-	file, err := old.sock[i].(*net.TCPListener).File()
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return net.FileListener(file)
+	return sameSocket(old.sock[i].(*net.TCPListener))
 }
 
 func closeAll(sock [2]net.Listener) error {
@@ -196,4 +206,25 @@ func timeouts(t *config.Timeouts, minRate int64) listen.Timeouts {
 		minRate = -1 // listen's zero is its default
 	}
 	return listen.Timeouts{Hello: t.Hello, Head: t.Head, Body: t.Body, Idle: t.Idle, Write: t.Write, BodyRate: minRate}
+}
+
+// sameSocket is another listener on l's socket, with its queue. [net.TCPListener.File]
+// would do, were it not that the socket, and with it l's Accept, can block a thread for a
+// moment then, and Close does not end such an Accept.
+func sameSocket(l *net.TCPListener) (net.Listener, error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var failed error
+	if err := raw.Control(func(old uintptr) { fd, failed = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return nil, err
+	}
+	if failed != nil {
+		return nil, os.NewSyscallError("fcntl", failed)
+	}
+	file := os.NewFile(uintptr(fd), l.Addr().String())
+	defer file.Close()
+	return net.FileListener(file)
 }

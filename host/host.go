@@ -46,9 +46,10 @@ type Host struct {
 
 	reloading sync.Mutex // one at a time: held while a snapshot is built and swapped
 
-	draining sync.WaitGroup // doors that were replaced
-	fail     func(error)    // ends Run; set before anything serves
-	ended    chan struct{}  // closed when Run is over
+	draining sync.WaitGroup  // doors that were replaced
+	fail     func(error)     // ends Run; set before anything serves
+	serving  context.Context // ends when the host stops; for what outlives a call of Reload
+	ended    chan struct{}   // closed when Run is over
 
 	mu       sync.Mutex // guards what follows
 	door     *door
@@ -132,7 +133,7 @@ func (h *Host) open(ctx context.Context) error {
 func (h *Host) serve(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	h.fail = func(err error) { fail(err) }
+	h.fail, h.serving = func(err error) { fail(err) }, ctx
 	c := h.options.Config
 	var err error
 	if h.door, err = h.openDoor(c, nil, h.fail); err != nil {

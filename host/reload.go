@@ -12,7 +12,7 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/control"
 )
 
-// Reload reads the process file, the documents and the plugins again, and serves what they
+// Reload reads the process file, the documents, the plugins and the certificates again, and serves what they
 // say now. When anything is wrong, nothing changes, and the error, which status and
 // readiness show too, says all of it. Reloads wait for each other.
 func (h *Host) Reload(ctx context.Context) error {
@@ -70,6 +70,7 @@ func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
 	certs := h.door.certs
 	h.mu.Unlock()
 	certs.SetNames(h.names())
+	certs.Refresh()
 	return s, nil
 }
 
