@@ -252,14 +252,16 @@ func integrationPolicy(i *model.Integration) model.Policy {
 	return model.Policy{Plugin: id, Config: json.RawMessage("{}"), Position: i.Position}
 }
 
-// identify names what api compiles to: the document, its policies and their modules.
+// identify names what api compiles to: the document, the gateway's policies, and the modules
+// of all of them.
 func (b *builder) identify(api *model.API, policies [][]model.Policy) ([32]byte, bool) {
 	content, err := json.Marshal(struct {
-		API      *model.API
-		Policies [][]model.Policy
-		Keys     []model.APIKey
-		Core     uint64
-	}{api, policies, b.gateway.Keys, b.setup.generation})
+		API          *model.API
+		Policies     []model.Policy
+		Keys         []model.APIKey
+		Fuel, Memory uint64
+		Generation   uint64
+	}{api, b.gateway.Policies, b.gateway.Keys, b.setup.config.Plugins.Fuel, uint64(b.setup.config.Plugins.Memory), b.setup.generation})
 	if err != nil {
 		b.report(api.Position, "", err.Error(), "")
 		return [32]byte{}, false
