@@ -82,8 +82,8 @@ func readURL(c *config.Object, paths map[string]template.Template) (u upstreamUR
 // variable appends a path variable that stands after the literal text before.
 func (u *upstreamURL) variable(name, before string, paths map[string]template.Template) string {
 	_, after, hasScheme := strings.Cut(before, "://")
-	if !hasScheme {
-		after = before
+	if !hasScheme { // a stage variable says scheme and host, or a scheme alone before //
+		after = strings.TrimPrefix(before, "//")
 	}
 	if !strings.Contains(after, "/") {
 		// The client would choose whom the gateway calls (SSRF).
