@@ -232,12 +232,11 @@ func (r *request) cacheKey(v value) [32]byte {
 	return sha256.Sum256(r.buf)
 }
 
-// perIdentity tells whether v tells one client from another.
+// perIdentity tells whether v tells one caller with credentials from another. An API key
+// does not: an app's key is shared by its users.
 func (v value) perIdentity() bool {
 	for _, p := range v {
-		switch {
-		case p.kind == abi.SelectorPrincipal, p.kind == abi.SelectorAPIKeyID,
-			p.kind == abi.SelectorHeader && p.arg == "authorization":
+		if p.kind == abi.SelectorPrincipal || p.kind == abi.SelectorHeader && p.arg == "authorization" {
 			return true
 		}
 	}
