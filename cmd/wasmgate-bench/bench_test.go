@@ -141,6 +141,14 @@ func TestParseBenchmarks(t *testing.T) {
 	}, parseBenchmarks([]byte(out)))
 }
 
+func TestFiguresOfOneSubjectStandTogether(t *testing.T) {
+	var out strings.Builder
+	result{Lines: []line{
+		{Subject: "a", Unit: "ns/op", Value: spread{1, 1, 1}}, {Subject: "a", Unit: "B/op"}, {Subject: "b", Unit: "MB", Value: spread{2, 1, 3}, Note: "note"},
+	}}.table(&out)
+	require.Equal(t, "| | figure | |\n|---|---|---|\n| a | 1.00 ns/op, 0.00 B/op |  |\n| b | 2.00 (1.00-3.00) MB | note |\n", out.String())
+}
+
 func TestSpread(t *testing.T) {
 	require.Equal(t, spread{2, 1, 9}, spreadOf([]float64{9, 1, 2}))
 	require.Equal(t, "2.50 (1.00-4.00)", spreadOf([]float64{1, 2, 3, 4}).String())

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// micro is a row of microbenchmarks: those of pkg whose name has pattern in it.
+// micro is a row of microbenchmarks: those of pkg whose name matches pattern.
 func micro(pkg, pattern string) func(context.Context, *bench) (result, error) {
 	return func(ctx context.Context, b *bench) (result, error) {
 		command := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchmem",
@@ -24,7 +24,7 @@ func micro(pkg, pattern string) func(context.Context, *bench) (result, error) {
 		}
 		lines := parseBenchmarks(out)
 		if len(lines) == 0 {
-			return result{}, fmt.Errorf("run the benchmarks of %s: none has a name with %q", pkg, pattern)
+			return result{}, fmt.Errorf("run the benchmarks of %s: no name matches %q", pkg, pattern)
 		}
 		return result{Lines: lines}, nil
 	}

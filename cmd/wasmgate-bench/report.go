@@ -109,8 +109,12 @@ func (r result) table(w io.Writer) {
 	}
 	if r.Lines[0].Unit != "us/request" {
 		fmt.Fprint(w, "| | figure | |\n|---|---|---|\n")
-		for _, l := range r.Lines {
-			fmt.Fprintf(w, "| %s | %v %s | %s |\n", l.Subject, l.Value, l.Unit, l.Note)
+		for i := 0; i < len(r.Lines); {
+			first, figures := r.Lines[i], []string(nil)
+			for ; i < len(r.Lines) && r.Lines[i].Subject == first.Subject; i++ {
+				figures = append(figures, r.Lines[i].Value.String()+" "+r.Lines[i].Unit)
+			}
+			fmt.Fprintf(w, "| %s | %s | %s |\n", first.Subject, strings.Join(figures, ", "), first.Note)
 		}
 		return
 	}
