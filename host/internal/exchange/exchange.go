@@ -73,6 +73,8 @@ type Response struct {
 	Length int64
 	// Trailer is sent after Stream ended; complete once Stream returned io.EOF.
 	Trailer Header
+	// Sent is the bytes of body that listen has written.
+	Sent int64
 	// CloseConnection makes listen close the connection after this answer.
 	CloseConnection bool
 
@@ -128,9 +130,9 @@ type Handler interface {
 
 // Finisher is a Handler that wants to know when the answer is out.
 type Finisher interface {
-	// FinishExchange is called once for each ServeExchange, when sent bytes of body have
-	// been written, or fewer than all of them because of err. The Response is still there.
-	FinishExchange(x *Exchange, sent int64, err error)
+	// FinishExchange is called once for each ServeExchange, when the answer is out, or is
+	// broken off because of err. The Response is still there, with what was Sent.
+	FinishExchange(x *Exchange, err error)
 }
 
 var pool = sync.Pool{New: func() any { return new(Exchange) }}

@@ -3,6 +3,7 @@ package listen
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -160,6 +161,27 @@ func (s *Server) handle(h exchange.Handler, x *exchange.Exchange) {
 		}
 	}()
 	h.ServeExchange(x)
+}
+
+// errBroken tells a handler that its answer did not arrive as a whole.
+var errBroken = errors.New("the answer was broken off")
+
+// finish tells the handler that its answer is out.
+func (s *Server) finish(h exchange.Handler, x *exchange.Exchange, whole bool) {
+	f, ok := h.(exchange.Finisher)
+	if !ok {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.o.Logger.Error("finish request: panic", "request_id", string(x.ID[:]), "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	if whole {
+		f.FinishExchange(x, nil)
+	} else {
+		f.FinishExchange(x, errBroken)
+	}
 }
 
 // identify gives x its id, a random UUID (RFC 9562 5.4), and its seed.

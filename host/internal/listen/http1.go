@@ -78,7 +78,9 @@ func (c *conn) serveRequest(x *exchange.Exchange) fate {
 	}
 	c.enterHandler()
 	c.s.handle(c.handler, x)
-	return c.respond(x)
+	next := c.respond(x)
+	c.s.finish(c.handler, x, next != aborted)
+	return next
 }
 
 func (c *conn) asHTTP10() *exchange.Conn {

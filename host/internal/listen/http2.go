@@ -83,8 +83,10 @@ func (h *http2Server) serveStream(c *conn, w http.ResponseWriter, r *http.Reques
 		h.s.refuse(refusal, c, x)
 	} else {
 		h.s.handle(c.handler, x)
+		defer func() { h.s.finish(c.handler, x, st.whole) }() // also when respond panics to reset the stream
 	}
 	st.respond()
+	st.whole = true
 }
 
 // stream is one HTTP/2 request and its answer.
@@ -96,6 +98,7 @@ type stream struct {
 	control *http.ResponseController
 	pace    pace
 	started bool  // the final head was sent
+	whole   bool  // and all of the answer
 	extend  int64 // warden's time when the write deadline is to be moved
 	fault   error // of the body
 }

@@ -96,7 +96,8 @@ func (st *stream) sendPiece(b []byte) bool {
 		st.extend = now + int64(limit)/4
 		st.control.SetWriteDeadline(time.Now().Add(limit + limit/4))
 	}
-	_, err := st.w.Write(b)
+	n, err := st.w.Write(b)
+	st.x.Response.Sent += int64(n)
 	return err == nil
 }
 

@@ -36,8 +36,12 @@ func (c *conn) respond(x *exchange.Exchange) fate {
 			return aborted
 		}
 		keep = keep && c.head.Framing != http1.UntilClose
-	} else if c.writeWhole(out, c.content(r)) != nil {
-		return aborted
+	} else {
+		body := c.content(r)
+		if c.writeWhole(out, body) != nil {
+			return aborted
+		}
+		r.Sent = int64(len(body))
 	}
 	switch {
 	case keep && c.drain():
@@ -140,6 +144,7 @@ func (c *conn) stream(out []byte, x *exchange.Exchange) bool {
 			return false // longer than announced: what follows would pass for the next answer
 		}
 		left -= int64(n)
+		r.Sent += int64(n)
 		if before > 0 {
 			out = frame(out, start, n)
 		} else {

@@ -243,7 +243,8 @@ func (b *bench) ask(q question) answer {
 	for name, v := range x.Response.Header.All() {
 		a.header[string(name)] = string(v)
 	}
-	b.p.FinishExchange(x, int64(len(a.body)), nil)
+	x.Response.Sent = int64(len(a.body))
+	b.p.FinishExchange(x, nil)
 	return a
 }
 

@@ -244,7 +244,7 @@ func (v value) perIdentity() bool {
 }
 
 // FinishExchange is called when the answer is out: it runs observe, counts and logs.
-func (p *Pipeline) FinishExchange(x *exchange.Exchange, sent int64, err error) {
+func (p *Pipeline) FinishExchange(x *exchange.Exchange, err error) {
 	r, _ := x.State.(*request)
 	if r == nil {
 		return
@@ -252,21 +252,21 @@ func (p *Pipeline) FinishExchange(x *exchange.Exchange, sent int64, err error) {
 	x.State = nil
 	now := time.Now()
 	if r.route != nil {
-		r.observe(sent, now)
+		r.observe(now)
 	}
-	r.account(sent, now, err)
+	r.account(now, err)
 	s := r.snap
 	r.end()
 	s.leave()
 }
 
 // observe asks the observe hooks for labels; what goes wrong there costs no answer.
-func (r *request) observe(sent int64, now time.Time) {
+func (r *request) observe(now time.Time) {
 	steps := r.route.steps[abi.HookObserve]
 	if len(steps) == 0 {
 		return
 	}
-	r.call.now, r.call.sent = now, sent
+	r.call.now = now
 	for i := range steps {
 		if p, err := r.resolve(&steps[i]); err == nil && p != nil {
 			for _, l := range p.labels {

@@ -488,7 +488,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		x.Header.Add("authorization", "Bearer abc")
 		x.Response.Reset()
 		b.p.ServeExchange(x)
-		b.p.FinishExchange(x, 2, nil)
+		b.p.FinishExchange(x, nil)
 	}
 	serve()
 	require.Equal(t, 200, x.Response.Status)

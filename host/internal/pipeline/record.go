@@ -21,7 +21,6 @@ type call struct {
 	body, respBody           []byte
 	truncated, respTruncated bool
 	now                      time.Time // of observe
-	sent                     int64
 }
 
 // Decode reads the guest's answer.
@@ -230,7 +229,7 @@ func (c *call) responseField(f abi.Field, m *abi.Mask) {
 	case abi.FieldResponseBodyTruncated:
 		w.Uint(f, bit(c.respTruncated))
 	case abi.FieldResponseLength:
-		w.Uint(f, uint64(c.sent))
+		w.Uint(f, uint64(resp.Sent))
 	case abi.FieldResponseLatencyUS:
 		w.Uint(f, uint64(max(c.now.Sub(r.x.Start).Microseconds(), 0)))
 	case abi.FieldIntegrationLatencyUS:

@@ -253,10 +253,10 @@ func (r *request) failed(s *step, err error) error {
 }
 
 // account counts and logs r.
-func (r *request) account(sent int64, now time.Time, err error) {
+func (r *request) account(now time.Time, err error) {
 	x := r.x
 	status := x.Response.Status
-	if err != nil && sent == 0 {
+	if err != nil && x.Response.Sent == 0 {
 		status = 0 // the client went away before the answer
 	}
 	metrics := r.p.unrouted
@@ -272,7 +272,7 @@ func (r *request) account(sent int64, now time.Time, err error) {
 	e := &r.entry
 	*e = observe.Entry{Seed: x.Seed, Time: x.Start, RequestID: text(x.ID[:]), Domain: x.Authority,
 		Method: x.Method, Path: x.Target, Query: x.Query, Protocol: x.Conn.Protocol, Status: status,
-		ResponseLength: sent, ResponseLatency: took, IntegrationLatency: r.upstream.took,
+		ResponseLength: x.Response.Sent, ResponseLatency: took, IntegrationLatency: r.upstream.took,
 		IntegrationStatus: r.upstream.status, CacheStatus: r.cacheStatus, SourceIP: x.Remote.Addr(),
 		UserAgent: r.userAgent, PrincipalID: r.principal, APIKeyID: r.apiKeyID, Reason: r.reason, Labels: r.labels}
 	if r.route != nil {
