@@ -61,7 +61,7 @@ const (
 const (
 	// HookConfigure: Called once for each new instance, before any other hook. Answers with the identity selectors, or an error that refuses the policy.
 	HookConfigure Hook = 1
-	// HookGuard: WAF, resource policy, IP rules: may the request come in at all?
+	// HookGuard: WAF, resource policy, IP rules: may the request come in at all? Also the place for answers that need no credentials, such as CORS preflights.
 	HookGuard Hook = 2
 	// HookAuthorize: Who calls, and may they?
 	HookAuthorize Hook = 3
@@ -157,7 +157,7 @@ const (
 	FieldResponseLatencyUS Field = 36
 	// FieldIntegrationLatencyUS: Microseconds spent in the integration (map_response, observe).
 	FieldIntegrationLatencyUS Field = 37
-	// FieldIntegrationStatus: Status that the upstream answered (map_response, observe).
+	// FieldIntegrationStatus: Status that the upstream answered, now or when the answer was put into the cache; absent when a hook or the gateway answered (map_response, observe).
 	FieldIntegrationStatus Field = 38
 	// FieldCacheStatus: hit, miss, bypass, stale or absent (observe).
 	FieldCacheStatus Field = 39
@@ -253,7 +253,7 @@ const (
 	DecisionAllow Decision = 1
 	// DecisionDeny: Refused with status, error_type and message.
 	DecisionDeny Decision = 2
-	// DecisionReply: Answer with status, headers and body (map_request, integrate).
+	// DecisionReply: Answer with status, headers and body (guard, map_request, integrate). A guard's reply comes before authorize, as a CORS preflight needs, and after all guards were asked: a deny of any of them wins.
 	DecisionReply Decision = 3
 )
 
@@ -295,7 +295,7 @@ const (
 	OpSetBody Op = 11
 	// OpSetContext: Set a context value for later hooks and the access log.
 	OpSetContext Op = 12
-	// OpSetRawQuery: Query to send, byte for byte, without the question mark (map_request).
+	// OpSetRawQuery: Query to send, byte for byte, without the question mark (map_request, integrate).
 	OpSetRawQuery Op = 13
 )
 

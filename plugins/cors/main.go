@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/wasmgate/wasmgate/sdk/go"
 	"github.com/wasmgate/wasmgate/sdk/go/configure"
-	"github.com/wasmgate/wasmgate/sdk/go/maprequest"
+	"github.com/wasmgate/wasmgate/sdk/go/guard"
 	"github.com/wasmgate/wasmgate/sdk/go/mapresponse"
 )
 
@@ -13,19 +13,20 @@ func init() {
 		p, err = decode(string(c.Bytes))
 		return configure.Result{Identity: []string{"method", "header.origin", "header.access-control-request-method"}}, err
 	})
-	maprequest.Handle(func(r *maprequest.Request) maprequest.Result { return p.preflight(r) })
+	guard.Handle(func(r *guard.Request) guard.Result { return p.preflight(r) })
 	mapresponse.Handle(func(r *mapresponse.Request) mapresponse.Result { return p.response(r) })
 }
 
 func main() {}
 
-// preflight answers a CORS preflight; any other request goes on. It says what may be asked
-// for; [policy.response], which sees this answer too, says by whom.
-func (p *policy) preflight(r *maprequest.Request) maprequest.Result {
+// preflight answers a CORS preflight, which carries no credentials and so comes before
+// authorize; any other request goes on. It says what may be asked for; [policy.response],
+// which sees this answer too, says by whom.
+func (p *policy) preflight(r *guard.Request) guard.Result {
 	h := r.Headers()
 	// Fetch, 3.3.2: OPTIONS with Origin and Access-Control-Request-Method.
 	if r.Method() != "OPTIONS" || !h.Has("origin") || !h.Has("access-control-request-method") {
-		return maprequest.Result{}.ForIdentity(wasmgate.Hour)
+		return guard.Result{}.ForIdentity(wasmgate.Hour)
 	}
 	var headers []wasmgate.Pair
 	for _, pair := range [...]wasmgate.Pair{
@@ -37,7 +38,7 @@ func (p *policy) preflight(r *maprequest.Request) maprequest.Result {
 			headers = append(headers, pair)
 		}
 	}
-	return maprequest.Reply(wasmgate.Answer{Status: 204, Headers: headers}).ForIdentity(wasmgate.Hour)
+	return guard.Reply(wasmgate.Answer{Status: 204, Headers: headers}).ForIdentity(wasmgate.Hour)
 }
 
 // response marks every answer, the gateway's own errors too, for its origin. What the

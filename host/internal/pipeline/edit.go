@@ -78,101 +78,144 @@ func validFieldValue(v string) bool {
 	return v == strings.Trim(v, " \t")
 }
 
-// applyRequest applies the edits of map_request or integrate; h is the header they change.
-func (r *request) applyRequest(edits []edit, h *exchange.Header) error {
+// evaluate makes the values of edits, before any is applied: all or none, and no edit
+// reads what another wrote.
+func (r *request) evaluate(edits []edit) error {
+	r.values = r.values[:0]
 	for i := range edits {
-		if err := r.applyOne(&edits[i], h); err != nil {
+		e := &edits[i]
+		v := evaluated{present: true}
+		if text, ok := e.value.constant(); ok {
+			v.text = text
+		} else {
+			v.text, v.present = r.selectedValue(e.value)
+		}
+		if err := e.checkValue(v.text); err != nil {
 			return err
 		}
+		r.values = append(r.values, v)
 	}
 	return nil
 }
 
-// applyOne applies one edit to the request. A value that came from the client and may
-// not stand where the edit puts it refuses the request: the plugin is not to blame.
-func (r *request) applyOne(e *edit, h *exchange.Header) error {
-	v := r.string(e.value)
+// evaluated is the value of an edit for this request. It is absent when it is made of
+// selectors alone and none of them selects anything.
+type evaluated struct {
+	text    string
+	present bool
+}
+
+func (r *request) selectedValue(v value) (s string, present bool) {
+	from := len(r.kept)
+	for i := range v {
+		if v[i].kind == 0 {
+			r.kept, present = append(r.kept, v[i].literal...), true
+			continue
+		}
+		var found bool
+		r.kept, found = r.selected(r.kept, v[i].selector)
+		present = present || found
+	}
+	return text(r.kept[from:len(r.kept):len(r.kept)]), present
+}
+
+// checkValue refuses a value that may not stand where the edit puts it. When it came from
+// the client, that refuses the request: the plugin is not to blame.
+func (e *edit) checkValue(v string) error {
+	ok := true
 	switch e.op {
 	case abi.OpSetHeader, abi.OpAddHeader:
-		if !validFieldValue(v) {
-			return badValue(e, v)
-		}
-		if e.op == abi.OpSetHeader {
-			h.Set(e.name, v)
-		} else {
-			h.Add(e.name, v)
-		}
-	case abi.OpRemoveHeader:
-		h.Del(e.name)
-	case abi.OpSetQuery, abi.OpAddQuery, abi.OpRemoveQuery:
-		r.query = editQuery(r.query, e.op, e.name, v)
+		ok = validFieldValue(v)
 	case abi.OpSetRawQuery:
-		if strings.ContainsFunc(v, notQuery) {
-			return badValue(e, v)
-		}
-		r.query = v
+		ok = !strings.ContainsFunc(v, notQuery)
 	case abi.OpSetPath:
-		if !strings.HasPrefix(v, "/") || strings.ContainsFunc(v, notPath) {
-			return badValue(e, v)
-		}
-		r.path = v
+		ok = strings.HasPrefix(v, "/") && !strings.ContainsFunc(v, notPath)
 	case abi.OpSetMethod:
-		if v == "" || strings.ContainsFunc(v, func(c rune) bool { return notLowerToken(c) && (c < 'A' || c > 'Z') }) {
-			return badValue(e, v)
-		}
-		r.method = v
+		ok = v != "" && !strings.ContainsFunc(v, notMethod)
 	case abi.OpSetAuthority:
-		if v == "" || strings.ContainsFunc(v, notAuthority) {
-			return badValue(e, v)
+		ok = v != "" && !strings.ContainsFunc(v, notAuthority)
+	case abi.OpSetStatus:
+		status, err := strconv.Atoi(v)
+		ok = err == nil && status >= 200 && status <= 599
+	}
+	if ok {
+		return nil
+	}
+	err := fmt.Errorf("edit %s %q: value %q may not stand there", e.op, e.name, v)
+	if _, constant := e.value.constant(); constant {
+		return fmt.Errorf("result: %w", err)
+	}
+	return problem.New(problem.BadRequest, err)
+}
+
+func notMethod(c rune) bool { return notLowerToken(c) && (c < 'A' || c > 'Z') }
+
+// applyRequest applies the edits of map_request or integrate; h is the header they change.
+func (r *request) applyRequest(edits []edit, h *exchange.Header) error {
+	if err := r.evaluate(edits); err != nil {
+		return err
+	}
+	for i := range edits {
+		e, v := &edits[i], r.values[i]
+		switch e.op {
+		case abi.OpSetHeader, abi.OpAddHeader, abi.OpRemoveHeader:
+			editHeader(h, e, v)
+		case abi.OpSetQuery, abi.OpAddQuery, abi.OpRemoveQuery:
+			r.query = editQuery(r.query, e, v)
+		case abi.OpSetRawQuery:
+			r.query = v.text
+		case abi.OpSetPath:
+			r.path = v.text
+		case abi.OpSetMethod:
+			r.method = v.text
+		case abi.OpSetAuthority:
+			r.authority = v.text
+		case abi.OpSetContext:
+			r.context = append(r.context, pair{e.name, v.text})
+		case abi.OpSetBody:
+			r.x.SetBody([]byte(v.text))
 		}
-		r.authority = v
-	case abi.OpSetContext:
-		r.context = append(r.context, pair{e.name, v})
-	case abi.OpSetBody:
-		r.x.SetBody([]byte(v))
 	}
 	return nil
 }
 
 // applyResponse applies the edits of map_response.
 func (r *request) applyResponse(edits []edit) error {
+	if err := r.evaluate(edits); err != nil {
+		return err
+	}
 	resp := &r.x.Response
 	for i := range edits {
-		e := &edits[i]
-		v := r.string(e.value)
+		e, v := &edits[i], r.values[i]
 		switch e.op {
-		case abi.OpSetHeader, abi.OpAddHeader:
-			if !validFieldValue(v) {
-				return badValue(e, v)
-			}
-			if e.op == abi.OpSetHeader {
-				resp.Header.Set(e.name, v)
-			} else {
-				resp.Header.Add(e.name, v)
-			}
-		case abi.OpRemoveHeader:
-			resp.Header.Del(e.name)
+		case abi.OpSetHeader, abi.OpAddHeader, abi.OpRemoveHeader:
+			editHeader(&resp.Header, e, v)
 		case abi.OpSetStatus:
-			status, err := strconv.Atoi(v)
-			if err != nil || status < 200 || status > 599 {
-				return fmt.Errorf("result: edit set_status: got %q, want 200 to 599", v)
-			}
-			resp.Status = status
+			resp.Status, _ = strconv.Atoi(v.text) // checked
 		case abi.OpSetContext:
-			r.context = append(r.context, pair{e.name, v})
+			r.context = append(r.context, pair{e.name, v.text})
 		case abi.OpSetBody:
 			// The validators and coding of the old body do not describe the new one (RFC 9110 8.8, 8.4).
-			for _, name := range [...]string{"etag", "last-modified", "content-encoding", "content-md5", "accept-ranges", "content-range", "digest", "repr-digest", "content-digest"} {
+			for _, name := range [...]string{"etag", "last-modified", "content-encoding", "content-md5",
+				"accept-ranges", "content-range", "digest", "repr-digest", "content-digest"} {
 				resp.Header.Del(name)
 			}
-			resp.SetBody([]byte(v))
+			resp.SetBody([]byte(v.text))
 		}
 	}
 	return nil
 }
 
-func badValue(e *edit, v string) error {
-	return problem.New(problem.BadRequest, fmt.Errorf("edit %s %q: value %q may not stand there", e.op, e.name, v))
+// editHeader changes one field. An absent value removes what it would have replaced.
+func editHeader(h *exchange.Header, e *edit, v evaluated) {
+	switch {
+	case e.op == abi.OpRemoveHeader, e.op == abi.OpSetHeader && !v.present:
+		h.Del(e.name)
+	case e.op == abi.OpSetHeader:
+		h.Set(e.name, v.text)
+	case v.present:
+		h.Add(e.name, v.text)
+	}
 }
 
 func notQuery(c rune) bool     { return c <= ' ' || c == '#' || c >= 0x7f }
@@ -180,19 +223,19 @@ func notPath(c rune) bool      { return notQuery(c) || c == '?' }
 func notAuthority(c rune) bool { return notQuery(c) || strings.ContainsRune(`/?@\,`, c) }
 
 // editQuery changes one parameter of a raw query and leaves the rest byte for byte.
-func editQuery(query string, op abi.Op, name, v string) string {
+func editQuery(query string, e *edit, v evaluated) string {
 	var pieces []string
 	if query != "" {
 		pieces = strings.Split(query, "&")
 	}
-	if op != abi.OpAddQuery {
+	if e.op != abi.OpAddQuery {
 		pieces = slices.DeleteFunc(pieces, func(piece string) bool {
 			k, _, _ := strings.Cut(piece, "=")
-			return unescape(k) == name
+			return unescape(k) == e.name
 		})
 	}
-	if op != abi.OpRemoveQuery {
-		pieces = append(pieces, url.QueryEscape(name)+"="+url.QueryEscape(v))
+	if e.op != abi.OpRemoveQuery && v.present {
+		pieces = append(pieces, url.QueryEscape(e.name)+"="+url.QueryEscape(v.text))
 	}
 	return strings.Join(pieces, "&")
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"math"
 	"strconv"
@@ -23,7 +22,10 @@ const (
 
 // admit runs the hooks that may refuse the request: guard, authorize, identify, throttle.
 func (r *request) admit() error {
-	for _, hook := range [...]abi.Hook{abi.HookGuard, abi.HookAuthorize, abi.HookIdentify} {
+	if err := r.guard(); err != nil {
+		return err
+	}
+	for _, hook := range [...]abi.Hook{abi.HookAuthorize, abi.HookIdentify} {
 		steps := r.route.steps[hook]
 		for i := range steps {
 			p, err := r.resolve(&steps[i])
@@ -41,23 +43,44 @@ func (r *request) admit() error {
 	return r.throttle()
 }
 
+// guard asks all guards. A reply of one stands only when none denies.
+func (r *request) guard() error {
+	var reply *plan
+	steps := r.route.steps[abi.HookGuard]
+	for i := range steps {
+		p, err := r.resolve(&steps[i])
+		switch {
+		case err != nil:
+			return err
+		case p == nil:
+		case p.decision == abi.DecisionDeny:
+			return r.denied(p)
+		case p.decision == abi.DecisionReply && reply == nil:
+			reply = p
+		}
+	}
+	if reply == nil {
+		return nil
+	}
+	r.reply(reply)
+	return errAnswered
+}
+
 func (r *request) admitOne(hook abi.Hook, p *plan) error {
 	if p.decision == abi.DecisionDeny {
 		return r.denied(p)
 	}
-	switch hook {
-	case abi.HookAuthorize:
-		// Fail closed: an authorizer that has no opinion has not allowed.
-		if p.decision != abi.DecisionAllow {
-			return r.denied(p)
-		}
-		if p.principal != "" {
-			r.principal = p.principal
-		}
-		r.context = append(r.context, p.context...)
-	case abi.HookIdentify:
+	if hook == abi.HookIdentify {
 		return r.identify(p)
 	}
+	// Fail closed: an authorizer that has no opinion has not allowed.
+	if p.decision != abi.DecisionAllow {
+		return r.denied(p)
+	}
+	if p.principal != "" {
+		r.principal = p.principal
+	}
+	r.context = append(r.context, p.context...)
 	return nil
 }
 
@@ -203,37 +226,31 @@ func (r *request) verdictKeys(s *step) (shared, here verdictKey) {
 	return shared, here
 }
 
-// mapRequest runs map_request; true means that a hook replied.
-func (r *request) mapRequest() (replied bool, err error) {
+// mapRequest runs map_request.
+func (r *request) mapRequest() error {
 	steps := r.route.steps[abi.HookMapRequest]
 	for i := range steps {
 		p, err := r.resolve(&steps[i])
 		if err != nil {
-			return false, err
+			return err
 		}
 		if p == nil {
 			continue
 		}
 		switch p.decision {
 		case abi.DecisionDeny:
-			return false, r.denied(p)
+			return r.denied(p)
 		case abi.DecisionReply:
 			r.reply(p)
-			return true, nil
+			return errAnswered
 		}
 		if err := r.applyRequest(p.edits, &r.x.Header); err != nil {
-			return false, r.editFailed(&steps[i], err)
+			if err := r.failed(&steps[i], err); err != nil {
+				return err
+			}
 		}
 	}
-	return false, nil
-}
-
-// editFailed is what a bad edit costs. Skipping is not among it: half of the edits are done.
-func (r *request) editFailed(s *step, err error) error {
-	if err := r.failed(s, err); err != nil {
-		return err
-	}
-	return problem.New(problem.Internal, fmt.Errorf("plugin %q: %w", s.policy.Name, err))
+	return nil
 }
 
 // reply answers as p says.
@@ -266,7 +283,9 @@ func (r *request) mapResponse() error {
 			return r.denied(p)
 		}
 		if err := r.applyResponse(p.edits); err != nil {
-			return r.editFailed(&steps[i], err)
+			if err := r.failed(&steps[i], err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -43,7 +43,7 @@ func (r *request) callUpstream(s *step, p *plan) error {
 	if c.flags&abi.CallNoHeaders != 0 || len(p.edits) > 0 || r.route.wantsResponseBody {
 		header = r.outgoing(c.flags)
 		if err := r.applyRequest(p.edits, header); err != nil {
-			return r.editFailed(s, err)
+			return r.integrationFailed(s, err)
 		}
 	}
 	call := &r.out.call
@@ -70,6 +70,15 @@ func (r *request) callUpstream(s *step, p *plan) error {
 	return err
 }
 
+// integrationFailed is what a call that cannot be made costs. It cannot be skipped: nobody
+// else would answer.
+func (r *request) integrationFailed(s *step, err error) error {
+	if err := r.failed(s, err); err != nil {
+		return err
+	}
+	return problem.New(problem.PluginFailure, fmt.Errorf("plugin %q: %w", s.policy.Name, err))
+}
+
 // outgoing is a copy of the request's header to change: the cache still needs the
 // client's own for Vary.
 func (r *request) outgoing(flags abi.CallFlags) *exchange.Header {
@@ -94,7 +103,7 @@ func (r *request) upstreamOf(s *step, c *callPlan) (Upstream, string, error) {
 	}
 	scheme, host, path, err := splitURL(r.string(c.url))
 	if err != nil {
-		return nil, "", r.editFailed(s, err)
+		return nil, "", r.integrationFailed(s, err)
 	}
 	r.out.path = path
 	up, err := r.snap.Upstreams.Upstream(scheme, host, host != r.route.Host, false)

@@ -155,13 +155,20 @@ func (r *request) fail(err error) {
 
 // serve takes the request through all hooks up to the integration.
 func (r *request) serve() error {
-	if err := r.find(); err != nil {
-		return err
+	missing := r.find()
+	if missing != nil {
+		if !r.findPreflighted() {
+			return missing
+		}
+		if err := r.guard(); err != nil {
+			return err
+		}
+		return missing // no guard answered
 	}
 	if err := r.admit(); err != nil {
 		return err
 	}
-	if replied, err := r.mapRequest(); err != nil || replied {
+	if err := r.mapRequest(); err != nil {
 		return err
 	}
 	return r.cached()
@@ -191,6 +198,21 @@ func (r *request) find() error {
 	return problem.MissingAuthenticationToken.Problem()
 }
 
+// findPreflighted finds, for a CORS preflight on a resource without OPTIONS, the route that
+// is asked about: its guards may answer, and nothing else of it runs (Fetch 3.2.2).
+func (r *request) findPreflighted() bool {
+	x := r.x
+	method := x.Header.Get("access-control-request-method")
+	if x.Method != "OPTIONS" || len(method) == 0 || !x.Header.Has("origin") {
+		return false
+	}
+	if r.snap.Table.Lookup(x.Authority, text(method), x.Target, &r.match) != route.Found {
+		return false
+	}
+	r.route, r.path = r.match.Route.Value, r.match.Path
+	return true
+}
+
 // cached answers from the cache when a cache_key hook says so, or from the integration.
 func (r *request) cached() error {
 	steps := r.route.steps[abi.HookCacheKey]
@@ -212,6 +234,9 @@ func (r *request) cached() error {
 			PerIdentity: p.cacheKey.perIdentity(), Group: r.route.Cache}
 		status, err := r.snap.Cache.Serve(r.x, request, r.integrate)
 		r.cacheStatus = string(status)
+		if err == nil && r.upstream.started.IsZero() && status != cache.Bypass && status != cache.Miss {
+			r.upstream.status = r.x.Response.Status // as it was when the answer was stored
+		}
 		if errors.Is(err, cache.ErrNotCached) {
 			return problem.New(problem.IntegrationTimeout, err)
 		}

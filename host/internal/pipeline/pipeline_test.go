@@ -409,6 +409,47 @@ func TestBodyModes(t *testing.T) {
 	require.Equal(t, "1234 0", got+" "+truncated)
 }
 
+func TestGuardRepliesBeforeAuthorize(t *testing.T) {
+	preflight := on(abi.HookGuard, func(r in, w out) {
+		if string(r.Bytes(abi.FieldMethod)) == "OPTIONS" {
+			w.Uint(abi.ResultDecision, uint64(abi.DecisionReply))
+			w.Uint(abi.ResultStatus, 204)
+		}
+	})
+	refuse := on(abi.HookAuthorize, func(out in, w out) { w.Uint(abi.ResultDecision, uint64(abi.DecisionDeny)) })
+	b := newBench(t)
+	b.route(preflight, refuse, callUpstream())
+	ask := question{method: "OPTIONS", header: []string{"origin", "https://a.test", "access-control-request-method", "GET"}}
+	require.Equal(t, 204, b.ask(ask).status, "a preflight on a resource without OPTIONS")
+	require.Equal(t, 401, b.ask(question{}).status)
+	require.Equal(t, 403, b.ask(question{method: "OPTIONS"}).status, "no preflight, no route")
+	ask.header[3] = "DELETE"
+	require.Equal(t, 403, b.ask(ask).status, "no route for the method asked about")
+	ask.header[3] = "GET"
+	b.route(preflight, on(abi.HookGuard, func(_ in, w out) { w.Uint(abi.ResultDecision, uint64(abi.DecisionDeny)) }), callUpstream())
+	require.Equal(t, 403, b.ask(ask).status, "a guard that denies wins over one that replies")
+	b.route(refuse, callUpstream())
+	require.Equal(t, 403, b.ask(ask).status)
+	require.Zero(t, b.up.calls.Load())
+}
+
+func TestEditsAreAllOrNoneAndDoNotReadEachOther(t *testing.T) {
+	b := newBench(t)
+	bad := &plugin{hooks: map[abi.Hook]func(in, out){abi.HookMapRequest: func(_ in, w out) {
+		edits(w, edit(abi.OpSetHeader, "x-a", literal("1")), edit(abi.OpSetPath, "", literal("no slash")))
+	}}}
+	swap := on(abi.HookMapRequest, func(_ in, w out) {
+		edits(w, edit(abi.OpSetHeader, "x-one", selected("header.x-two")), edit(abi.OpSetHeader, "x-two", selected("header.x-one")),
+			edit(abi.OpSetHeader, "x-gone", selected("header.x-absent")), edit(abi.OpAddHeader, "x-new", selected("header.x-absent")),
+			edit(abi.OpSetQuery, "q", selected("param.absent")))
+	})
+	b.serve(b.policy(pipeline.Policy{Plugin: bad, Name: "bad", OnError: model.OnErrorSkip}),
+		b.policy(pipeline.Policy{Plugin: swap, Name: "swap"}), b.policy(pipeline.Policy{Plugin: callUpstream(), Name: "up"}))
+	require.Equal(t, 200, b.ask(question{query: "q=1", header: []string{"x-one", "1", "x-two", "2", "x-gone", "3"}}).status)
+	require.Equal(t, map[string]string{"x-one": "2", "x-two": "1"}, b.up.header)
+	require.Equal(t, "/x", b.up.last.Target)
+}
+
 func TestNoRoute(t *testing.T) {
 	b := newBench(t)
 	b.route(callUpstream())

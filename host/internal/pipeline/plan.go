@@ -123,8 +123,8 @@ func (p *plan) decodeVerdict(rec *abi.Result) error {
 	p.decision, p.scope, p.status = abi.Decision(decision), abi.Scope(scope), int(status)
 	p.ttl = time.Duration(ttl) * time.Millisecond
 	switch {
-	case p.decision == abi.DecisionReply && p.hook != abi.HookMapRequest && p.hook != abi.HookIntegrate:
-		return fmt.Errorf("result: decision reply from %s, want it from map_request or integrate", p.hook)
+	case p.decision == abi.DecisionReply && p.hook != abi.HookGuard && p.hook != abi.HookMapRequest && p.hook != abi.HookIntegrate:
+		return fmt.Errorf("result: decision reply from %s, want it from guard, map_request or integrate", p.hook)
 	case p.decision == abi.DecisionDeny && p.hook == abi.HookObserve:
 		return fmt.Errorf("result: decision deny from observe, want continue")
 	case p.decision == abi.DecisionDeny && status != 0 && status < 400:

@@ -37,13 +37,14 @@ type request struct {
 	ip           string
 	ipBytes      []byte
 
-	plans []*plan // of this request alone; the first used are taken
-	used  int
-	draws []throttle.Draw
-	buf   []byte // tuples and values, for the moment
-	kept  []byte // values that live as long as the request
-	call  call
-	out   outgoing
+	plans  []*plan // of this request alone; the first used are taken
+	used   int
+	draws  []throttle.Draw
+	buf    []byte      // tuples and values, for the moment
+	values []evaluated // of the edits being applied
+	kept   []byte      // values that live as long as the request
+	call   call
+	out    outgoing
 
 	entry       observe.Entry
 	userAgent   []byte
@@ -96,7 +97,7 @@ func (r *request) end() {
 	r.out.header.Reset()
 	*r = request{out: outgoing{header: r.out.header}, context: r.context[:0], labels: r.labels[:0], states: r.states[:0],
 		params: r.params[:0], ipBytes: r.ipBytes, plans: r.plans, draws: r.draws[:0],
-		buf: r.buf[:0], kept: r.kept[:0], call: r.call}
+		buf: r.buf[:0], values: r.values[:0], kept: r.kept[:0], call: r.call}
 	r.call.r = r
 	requests.Put(r)
 }
@@ -269,11 +270,15 @@ func (r *request) account(now time.Time, err error) {
 	if !r.p.observer.Logs(status, x.Seed) {
 		return
 	}
+	integrationStatus := 0
+	if !r.upstream.started.IsZero() {
+		integrationStatus = r.upstream.status
+	}
 	e := &r.entry
 	*e = observe.Entry{Seed: x.Seed, Time: x.Start, RequestID: text(x.ID[:]), Domain: x.Authority,
 		Method: x.Method, Path: x.Target, Query: x.Query, Protocol: x.Conn.Protocol, Status: status,
 		ResponseLength: x.Response.Sent, ResponseLatency: took, IntegrationLatency: r.upstream.took,
-		IntegrationStatus: r.upstream.status, CacheStatus: r.cacheStatus, SourceIP: x.Remote.Addr(),
+		IntegrationStatus: integrationStatus, CacheStatus: r.cacheStatus, SourceIP: x.Remote.Addr(),
 		UserAgent: r.userAgent, PrincipalID: r.principal, APIKeyID: r.apiKeyID, Reason: r.reason, Labels: r.labels}
 	if r.route != nil {
 		e.APIID, e.Stage, e.RouteKey = r.route.API.ID, r.route.API.Stage, r.route.Key

@@ -11,11 +11,11 @@ type Request = wasmgate.Request
 
 // Result is the verdict. The zero value has no opinion and lets the request go on.
 type Result struct {
-	// Decision is Continue, Allow or Deny.
+	// Decision is Continue, Allow, Deny or Reply.
 	Decision wasmgate.Decision
 	// Hold is for how many requests the result holds; the zero value is this one.
 	Hold wasmgate.Hold
-	// Answer is what the client of a deny gets.
+	// Answer is what the client of a deny or a reply gets.
 	Answer wasmgate.Answer
 	// Reason is for the operator's log; the client never sees it.
 	Reason string
@@ -29,6 +29,10 @@ func Allow() Result { return Result{Decision: wasmgate.Allow} }
 
 // Deny refuses with 403.
 func Deny() Result { return Result{Decision: wasmgate.Deny} }
+
+// Reply answers before anybody asks for credentials, once all guards have let the
+// request in: for CORS preflights and the like.
+func Reply(a wasmgate.Answer) Result { return Result{Decision: wasmgate.Reply, Answer: a} }
 
 // ForRoute makes r hold for every request of this route until the configuration changes.
 func (r Result) ForRoute() Result {
