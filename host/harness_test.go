@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 // files are texts by path below a gateway's folder: apis/shop.yaml, plugins/x.wasm. What
-// wasmgate.yaml says is added to what the harness says.
+// wasmgate.yaml says is added to what the harness says, or takes its place key by key.
 type files map[string]string
 
 const processFile = `
@@ -55,6 +55,17 @@ apis: {dir: apis}
 plugins: {dir: plugins}
 timeouts: {shutdown: 5s}
 `
+
+// process is the process file: own keys, and those of the harness that own does not have.
+func process(own string) string {
+	for line := range strings.Lines(processFile) {
+		key, _, _ := strings.Cut(line, " ")
+		if !strings.HasPrefix(own, key) && !strings.Contains(own, "\n"+key) {
+			own = strings.TrimSuffix(own, "\n") + "\n" + strings.TrimSuffix(line, "\n")
+		}
+	}
+	return own + "\n"
+}
 
 // gateway is a host that serves until its test ends.
 type gateway struct {
@@ -102,7 +113,7 @@ func start(t testing.TB, content files) *gateway {
 func prepare(t testing.TB, dir string, content files) host.Options {
 	t.Helper()
 	content = maps.Clone(content)
-	content["wasmgate.yaml"] = processFile + content["wasmgate.yaml"]
+	content["wasmgate.yaml"] = process(content["wasmgate.yaml"])
 	for _, name := range []string{"apis", "plugins", "data/compiled"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 	}
