@@ -162,6 +162,7 @@ type set struct {
 	keys     *keys
 	fetching chan struct{} // closed when the fetch at work ends; nil is none
 	tried    time.Time     // when the last fetch ended
+	asked    time.Time     // when a fetch for an unknown key id last began
 	failures int           // in a row
 }
 
@@ -187,17 +188,21 @@ func (k *set) current(ctx context.Context) (*keys, abi.Status) {
 	return k.wait(ctx, done, have)
 }
 
-// anew is the set fetched again because it lacked a key, or the one at hand when it was
-// fetched a moment ago.
+// anew is the set fetched again because it lacked a key, or the one at hand when that was
+// done a moment ago.
 func (k *set) anew(ctx context.Context, had *keys) (*keys, abi.Status) {
 	k.mu.Lock()
 	if k.keys != had { // somebody fetched meanwhile
 		defer k.mu.Unlock()
 		return k.keys, abi.StatusOK
 	}
-	if k.fetching == nil && k.sets.options.Now().Sub(k.tried) < k.sets.options.Pause {
-		k.mu.Unlock()
-		return had, abi.StatusOK
+	if k.fetching == nil {
+		now := k.sets.options.Now()
+		if now.Sub(k.asked) < k.sets.options.Pause {
+			k.mu.Unlock()
+			return had, abi.StatusOK
+		}
+		k.asked = now
 	}
 	done := k.fetch()
 	k.mu.Unlock()
