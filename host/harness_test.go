@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -355,6 +356,7 @@ func unstarted(handler http.HandlerFunc) *upstream {
 		r.Body = io.NopCloser(bytes.NewReader(data))
 		handler(w, r)
 	}))
+	u.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that tests want to fail
 	return u
 }
 
