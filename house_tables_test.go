@@ -46,7 +46,7 @@ var bans = []ban{
 		"the host gets the bytes of plugins: a built-in has no privilege"},
 	{"github.com/wasmgate/wasmgate/cmd", []string{"cmd"}, true, "nothing stands above the command"},
 	{"unsafe", []string{
-		"host/internal/http1", "host/internal/pipeline", "host/internal/cache", "host/internal/guest",
+		"host/internal/http1", "host/internal/http2", "host/internal/pipeline", "host/internal/cache", "host/internal/guest",
 		"sdk/go", "cmd/wasmgate-bench/peers",
 	}, false, "a string over a buffer that changes is a hole: where it is needed, it is listed here"},
 	{"log$", []string{"host/internal/problem/generate", "cmd/wasmgate-bench", "plugins/cmd", "abi/v1/gen", "examples"}, false,
@@ -63,6 +63,7 @@ var hostLayers = [][]string{
 	{"host/internal/exchange"},
 	{"host/internal/problem", "host/internal/document", "host/internal/observe", "host/internal/state"},
 	{"host/internal/http1"},
+	{"host/internal/http2"},
 	{
 		"host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
 		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/route",
