@@ -183,6 +183,9 @@ func (a *authority) setNames(names []string) {
 
 func (a *authority) certificate(hello *stdtls.ClientHelloInfo) (*stdtls.Certificate, error) {
 	name := strings.ToLower(hello.ServerName)
+	if _, err := netip.ParseAddr(name); err == nil {
+		name = "" // some clients (wrk) send an address, which is no server name (RFC 6066 section 3)
+	}
 	a.mu.RLock()
 	key, ok := a.keyFor(name)
 	leaf := a.leaves[key]
