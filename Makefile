@@ -1,7 +1,7 @@
 # Everything here needs only Go and the Go module proxy, unless its line says more.
 
 GO      ?= go
-TESTED  := . sdk/go plugins
+TESTED  := . sdk/go sdk/go/examples plugins
 MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
