@@ -165,7 +165,7 @@ func (r *request) applyRequest(edits []edit, h *exchange.Header) error {
 		case abi.OpSetRawQuery:
 			r.query = v.text
 		case abi.OpSetPath:
-			r.path = v.text
+			r.path, r.pathSet = v.text, true
 		case abi.OpSetMethod:
 			r.method = v.text
 		case abi.OpSetAuthority:

@@ -141,8 +141,11 @@ func (r *request) identify(p *plan) error {
 	}
 	r.buf = p.apiKey.appendTo(r.buf[:0], r)
 	key := r.route.API.Keys[sha256.Sum256(r.buf)]
-	if len(r.buf) == 0 || key == nil || key.Disabled {
+	twice := r.repeated(p.apiKey)
+	if len(r.buf) == 0 || key == nil || key.Disabled || twice {
 		switch {
+		case twice:
+			r.reason = "two API keys in the request"
 		case len(r.buf) == 0:
 			r.reason = "no API key in the request"
 		case key == nil:
@@ -154,6 +157,26 @@ func (r *request) identify(p *plan) error {
 	}
 	r.apiKeyID, r.usagePlanID = key.ID, key.UsagePlan
 	return nil
+}
+
+// repeated tells whether v reads a query parameter that stands twice: the upstream could
+// take the other one for the caller's.
+func (r *request) repeated(v value) bool {
+	for i := range v {
+		if v[i].kind != abi.SelectorParam {
+			continue
+		}
+		n := 0
+		for _, p := range r.queryParams() {
+			if p.name == v[i].arg {
+				n++
+			}
+		}
+		if n > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // throttle draws from all buckets of all policies, or from none.

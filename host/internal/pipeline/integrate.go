@@ -110,13 +110,22 @@ func (r *request) upstreamOf(s *step, c *callPlan) (Upstream, string, error) {
 	return up, host, err
 }
 
-// target is the origin-form to send: the path of c's URL, then the request's query.
+// target is the origin-form to send: the path of c's URL, or the one that map_request set,
+// and the query of both.
 func (r *request) target(c *callPlan) (string, error) {
 	from := len(r.kept)
 	if c.upstream != nil {
 		r.kept = c.target.appendTo(r.kept, r)
 	} else {
 		r.kept = append(r.kept, r.out.path...)
+	}
+	if r.pathSet {
+		_, query, _ := bytes.Cut(r.kept[from:], []byte{'?'})
+		if from = len(r.kept); len(query) > 0 {
+			r.kept = append(append(append(r.kept, r.path...), '?'), query...)
+		} else {
+			r.kept = append(r.kept, r.path...)
+		}
 	}
 	if c.flags&abi.CallNoQuery == 0 && r.query != "" {
 		separator := byte('?')

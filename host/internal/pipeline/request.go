@@ -25,6 +25,7 @@ type request struct {
 
 	// What the hooks see and the upstream gets; map_request may change it.
 	method, path, query, authority string
+	pathSet                        bool // by map_request: it is sent whatever the integration's URL says
 
 	principal, apiKeyID, usagePlanID string
 	context                          []pair
