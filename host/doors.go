@@ -66,16 +66,19 @@ func (h *Host) openDoor(c *config.Config, old *door, failed func(error)) (*door,
 	return d, nil
 }
 
-// retire ends d without losing a request: clients go on to the door that replaced it when
-// they have their next answer, for which they have the time that a connection may be idle.
-// What is left when ctx ends is closed as by close.
+// retire ends d, which accepts no more, without losing a request: clients go on to the
+// door that replaced it when they have their next answer, for which they have the time
+// that a connection may be idle. What is left then, or when ctx ends, is closed as by close.
 func (d *door) retire(ctx context.Context, t *config.Timeouts, log *slog.Logger) {
 	// Certificates are the new door's business now; handshakes under way have theirs.
 	if err := d.certs.Close(); err != nil {
 		log.Warn("close certificates", "error", err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, t.Idle)
-	_ = d.server.Retire(waiting) // what is left is close's
+	select {
+	case <-d.server.Done():
+	case <-waiting.Done():
+	}
 	cancel()
 	closing, cancel := context.WithTimeout(context.Background(), t.Shutdown)
 	defer cancel()
@@ -109,6 +112,7 @@ func (h *Host) replaceDoor(old, c *config.Config) error {
 	h.mu.Lock()
 	h.door = d
 	h.mu.Unlock()
+	was.server.Retire()                                                   // from here on every new connection comes to d
 	h.draining.Go(func() { was.retire(h.serving, &old.Timeouts, h.log) }) // drain waits for it
 	return nil
 }

@@ -94,6 +94,10 @@ func (m *modules) open(ctx context.Context, dir string, maxBytes int64) (*plugin
 		}
 	}
 	for id, err := range s.compile(ctx, slices.Collect(maps.Keys(s.files))) {
+		if _, gone := os.Lstat(s.files[id]); errors.Is(gone, fs.ErrNotExist) {
+			delete(s.files, id) // removed after it was listed
+			continue
+		}
 		report(s.files[id], err.Error(), "")
 	}
 	return s, problems

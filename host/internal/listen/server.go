@@ -28,8 +28,9 @@ type Server struct {
 	retiring atomic.Bool    // every answer is the last of its connection
 	draining atomic.Bool    // and connections without a request are closed
 	running  sync.WaitGroup // connections
-	stopped  chan struct{}  // closed when nothing is accepted any more
+	stopped  chan struct{}  // closed when accepting is to end
 	stop     sync.Once
+	accepted chan struct{} // closed when nothing is accepted any more
 	served   chan struct{} // closed when Serve returns
 
 	mu      sync.Mutex
@@ -43,7 +44,7 @@ func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, stopped: make(chan struct{}), served: make(chan struct{}), perAddr: make(map[netip.Addr]int)}
+	s := &Server{o: o, stopped: make(chan struct{}), accepted: make(chan struct{}), served: make(chan struct{}), perAddr: make(map[netip.Addr]int)}
 	s.syntax, s.trusted = o.Limits.syntax(false), o.Limits.syntax(true)
 	s.warden.init(s)
 	s.plain = &redirector{port: o.RedirectPort, challenge: o.Challenge}
@@ -93,6 +94,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	}
 	accepting.Wait()
+	close(s.accepted)
 	s.running.Wait()
 	cancelled()
 	close(wardenStop)
@@ -103,21 +105,19 @@ func (s *Server) Serve(ctx context.Context) error {
 // Retire stops accepting and makes every answer the last of its connection, with
 // Connection: close or GOAWAY. A connection that waits for a request stays open for
 // Timeouts.Idle, since its client may just be sending one, which would be lost. Retire
-// returns when Serve has, or with ctx's error when ctx ends first; nothing is closed then,
-// and [Server.Shutdown] may follow. It is idempotent.
-func (s *Server) Retire(ctx context.Context) error {
+// waits for Serve to have stopped accepting and for no more: see [Server.Done], and
+// [Server.Shutdown] may follow. It is idempotent.
+func (s *Server) Retire() {
 	s.retiring.Store(true)
 	s.stopAccepting()
 	if s.http2 != nil {
 		s.http2.drain()
 	}
-	select {
-	case <-s.served:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	<-s.accepted
 }
+
+// Done is closed when Serve returns.
+func (s *Server) Done() <-chan struct{} { return s.served }
 
 // Shutdown stops accepting, closes idle connections, lets requests in flight finish and
 // returns when the last connection has ended. When ctx ends first, it closes the rest

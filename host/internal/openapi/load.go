@@ -3,6 +3,7 @@ package openapi
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -86,6 +87,9 @@ func LoadDir(dir string, o Options) (*Set, error) {
 	for i, part := range parts {
 		var found document.Errors
 		if errs[i] != nil && !errors.As(errs[i], &found) {
+			if _, err := os.Lstat(files[i]); errors.Is(err, fs.ErrNotExist) {
+				continue // removed after it was listed
+			}
 			return nil, errs[i]
 		}
 		problems = append(problems, found...)
@@ -116,6 +120,9 @@ func documents(dir string) ([]string, error) {
 		file := filepath.Join(dir, e.Name())
 		info, err := os.Stat(file) // through links: a mounted ConfigMap is made of them
 		if err != nil {
+			if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+				continue // removed after it was listed
+			}
 			return nil, fmt.Errorf("read API documents: %w", err)
 		}
 		if info.Mode().IsRegular() {
