@@ -206,7 +206,7 @@ func TestProcessFileChanges(t *testing.T) {
 	}
 	l.stop(t)
 	if r.raw != nil {
-		r.Close()
+		r.raw.Close()
 	}
 	t.Logf("%d requests; the raw client: %d answers, %d of them the last of a connection", l.requests.Load(), r.answers, r.last)
 	require.GreaterOrEqual(t, r.last, len(processChanges))
