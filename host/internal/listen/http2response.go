@@ -59,7 +59,7 @@ func (st *stream) sendHead() bool {
 	if r.Stream != nil || r.Body == nil {
 		length = r.Length
 	}
-	if length >= 0 && r.Status != http.StatusNoContent && (length > 0 || r.Status != http.StatusNotModified) {
+	if length >= 0 && !bodyless(r.Status) { // Go's clients take a 304 with a length for one cut short
 		header.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
 	if st.c.s.retiring.Load() {
