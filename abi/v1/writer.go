@@ -23,6 +23,7 @@ type Writer[F ID] struct {
 // NoRoomError says that a record is longer than the buffer.
 type NoRoomError struct{ Need, Have int }
 
+// Error names what it needs and what there is.
 func (e *NoRoomError) Error() string {
 	return fmt.Sprintf("write record: it has %d bytes, the buffer %d", e.Need, e.Have)
 }

@@ -198,7 +198,8 @@ func (r *running) reload(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+string(bytes.TrimSpace(token)))
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Timeout: time.Minute}
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}

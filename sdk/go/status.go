@@ -26,6 +26,7 @@ const (
 	ErrInternal Error = wire.StatusInternal
 )
 
+// Error is the status in words.
 func (e Error) Error() string {
 	switch e {
 	case ErrNotFound:
