@@ -3,6 +3,7 @@ package guest_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"runtime"
 	"strings"
@@ -136,7 +137,7 @@ func TestTrappedInstanceIsNotUsedAgain(t *testing.T) {
 	m := plugin(hook, nil,
 		I32Const(8), I32Const(8), I32Load(0), I32Const(1), I32Add, I32Store(0),
 		whenAsked(Unreachable),
-		I32Const(256), I32Const(8), I32Load(0), I32Store(8+4), // the record's length: the count
+		I32Const(256), I32Const(8), I32Load(0), I32Store(12), // in the header's last word
 		packed(256, 16))
 	m.Data(256, emptyResult(hook))
 	p := bind(t, newEngine(t, guest.Options{}), m.Bytes(), guest.Binding{})
@@ -159,7 +160,10 @@ type reading struct {
 	seen *int
 }
 
-func (r *reading) Decode(b []byte) error { *r.seen = int(b[12]); return nil }
+func (r *reading) Decode(b []byte) error {
+	*r.seen = int(binary.LittleEndian.Uint32(b[12:]))
+	return nil
+}
 
 func TestHostileModules(t *testing.T) {
 	e := newEngine(t, guest.Options{})
@@ -211,6 +215,14 @@ func TestHostileModules(t *testing.T) {
 		"tail call":           {with(func(m *Module) { m.Func(Sig(nil, nil), nil, []byte{0x12, 0}) }), guest.KindModule, "0x12"},
 		"custom section bomb": {append(bytes.Clone(valid), 0, 0xff, 0xff, 0xff, 0xff, 0x0f), guest.KindModule, ""},
 		"nested without end":  {with(func(m *Module) { m.Func(Sig(nil, nil), nil, bytes.Repeat([]byte{0x02, 0x40}, 1<<17)) }), guest.KindModule, ""},
+		"takes a minute to compile": {with(func(m *Module) {
+			var open, shut []byte
+			for i := range 1000 {
+				open = Cat(open, []byte{3, Empty}, LocalGet(i), I32Const(1), I32Add, LocalTee(i), Drop)
+				shut = Cat(shut, LocalGet(i), BrIf(0), End)
+			}
+			m.Func(Sig(nil, nil), bytes.Repeat([]byte{I32}, 1000), open, shut)
+		}), guest.KindModule, "too complex"},
 		"scratch of two types": {func() []byte {
 			m := &Module{Memories: [][2]int{{1, 1}}}
 			f := m.Func(Sig(nil, nil), nil)

@@ -79,9 +79,8 @@ func (p *Policy) Call(ctx context.Context, h abi.Hook, c Call) (fuelUsed uint64,
 		}
 		return 0, &Error{Plugin: p.name, Hook: h, Kind: KindBusy, Err: err}
 	}
-	fuelUsed, err = in.call(ctx, h, c, p.fuel)
-	p.release(in)
-	return fuelUsed, err
+	defer p.release(in) // also when the caller's Encode or Decode panics
+	return in.call(ctx, h, c, p.fuel)
 }
 
 // Close ends the policy: idle instances are closed now, others when their calls end. It

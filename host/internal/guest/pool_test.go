@@ -129,6 +129,53 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	require.Zero(t, total)
 }
 
+// TestNestedCalls: what a host call sets off may ask the same policy again; that is another
+// instance's work, and never the one's that waits.
+func TestNestedCalls(t *testing.T) {
+	var p *guest.Policy
+	depth := 0
+	o := guest.Options{Instances: 3, Powers: guest.Powers{HTTP: transport(func(ctx context.Context, _ guest.Outbound) (guest.Answer, error) {
+		depth++
+		_, err := p.Call(ctx, hook, &ask{hook: hook})
+		return guest.Answer{Status: 200}, err
+	})}}
+	p = bind(t, newEngine(t, o), blocking(), guest.Binding{Grants: model.Grants{HTTP: []string{"host.example"}}})
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	_, err := p.Call(ctx, hook, &ask{hook: hook})
+	require.NoError(t, err)
+	require.Equal(t, 3, depth)
+}
+
+func TestPanicOfTheCallerGivesBack(t *testing.T) {
+	p := bind(t, newEngine(t, guest.Options{Instances: 1}), tiny(), guest.Binding{})
+	for range 3 {
+		require.Panics(t, func() { _, _ = p.Call(context.Background(), hook, nil) })
+	}
+	_, err := p.Call(context.Background(), hook, &still{hook: hook})
+	require.NoError(t, err)
+}
+
+// TestRecycling has a guest that keeps all memory that it ever got: it is replaced when it
+// has nearly all that it may have, but not at every call.
+func TestRecycling(t *testing.T) {
+	m := plugin(hook, nil, I32Const(15), MemoryGrow, Drop,
+		I32Const(8), I32Const(8), I32Load(0), I32Const(1), I32Add, I32Store(0),
+		I32Const(256), I32Const(8), I32Load(0), I32Store(12), packed(256, 16))
+	m.Data(256, emptyResult(hook))
+	p := bind(t, newEngine(t, guest.Options{}), m.Bytes(), guest.Binding{Memory: 1 << 20})
+	starts := 0
+	for range 2100 {
+		seen := 0
+		_, err := p.Call(context.Background(), hook, &reading{picky{ask{hook: hook}, 0}, &seen})
+		require.NoError(t, err)
+		if seen == 1 {
+			starts++
+		}
+	}
+	require.Equal(t, 3, starts)
+}
+
 // TestHammer has good and evil calls, calls that give up and a policy that is closed
 // meanwhile; to be run with -race.
 func TestHammer(t *testing.T) {

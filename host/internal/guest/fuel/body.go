@@ -32,6 +32,10 @@ func (m *module) readCode(r *reader) error {
 			return fmt.Errorf("function %d: %w", m.imports+i, err)
 		}
 		b.note(m, events)
+		time := b.shape(events).time(m.mutable)
+		if m.time += time; time > maxFunctionTime || m.time > maxModuleTime {
+			return fmt.Errorf("function %d: %d locals, %d events of control: too complex to compile", m.imports+i, b.locals, len(events))
+		}
 	}
 	if r.err == nil && r.pos != len(r.b) {
 		r.fail("%d bytes after the end", len(r.b)-r.pos)
@@ -45,12 +49,10 @@ func (b *body) note(m *module, events []event) {
 	for i := range events {
 		switch e := &events[i]; e.kind {
 		case call:
-			b.calls++
 			if f := int(e.arg) - m.imports; f >= 0 {
 				b.callees = append(b.callees, int32(f))
 			}
 		case callIndirect:
-			b.calls++
 			b.indirect = true
 		case bulk, growth:
 			b.scratch = true
@@ -61,6 +63,32 @@ func (b *body) note(m *module, events []event) {
 			}
 		}
 	}
+}
+
+func (b *body) shape(events []event) shape {
+	s := shape{locals: b.locals}
+	depth, targets := 0, reader{b: b.code}
+	for i := range events {
+		switch e := &events[i]; e.kind {
+		case block, ifElse, branchIf:
+			s.blocks++
+		case loop:
+			s.blocks++
+			s.loops++
+			depth++
+			s.nesting = max(s.nesting, depth)
+		case end:
+			if e.opener != ^uint32(0) && events[e.opener].kind == loop {
+				depth--
+			}
+		case branchTable:
+			targets.pos = int(e.at) + 1
+			s.targets += int(targets.u32())
+		case call, callIndirect:
+			s.calls++
+		}
+	}
+	return s
 }
 
 // kind is what an event means for control and cost.

@@ -19,7 +19,6 @@ const (
 	maxBody         = 4 << 20
 	maxNesting      = 1 << 16
 	maxTargets      = 1 << 22 // entries of all br_tables
-	maxReloads      = 1 << 28 // (calls + functions) x mutable globals: wazero reloads each global after each call
 	maxReferences   = 1 << 12 // distinct functions of ref.func in code
 	reservedPrefix  = "wasmgate."
 	slack           = 48
@@ -30,3 +29,22 @@ const (
 	memoryUnitShift = 3    // 8 bytes a unit of fuel
 	pageUnitShift   = 13   // 65536 >> 3
 )
+
+// Limits on what a module may take to compile, in nanoseconds as measured with wazero 1.12
+// on a busy machine: the compiler knows no end of its own, and some shapes take it the
+// square or cube of their size. 4 KiB of nested loops over a thousand locals took a minute.
+const (
+	maxFunctionTime = 5_000_000_000
+	maxModuleTime   = 40_000_000_000
+)
+
+// shape is what the time to compile a function depends on.
+type shape struct {
+	locals, blocks, loops, nesting, targets, calls int
+}
+
+func (s shape) time(mutableGlobals int) int {
+	return 2*s.blocks*s.locals*s.locals + 30*s.blocks*s.blocks + 600*s.loops*s.loops +
+		s.nesting*s.nesting*s.nesting*s.locals + 25_000*s.targets +
+		400*s.calls*(mutableGlobals+2) // each is reloaded after each call
+}

@@ -54,6 +54,7 @@ type module struct {
 	dataCount int // -1 when not declared
 	locals    int // of all functions
 	targets   int // of all br_tables
+	time      int // to compile, in nanoseconds
 	bodies    []body
 	refs      map[int]int // ref.func in code: function to global
 }
@@ -135,13 +136,6 @@ func (m *module) check() error {
 	}
 	if m.dataCount >= 0 && m.dataCount != m.segments {
 		return fmt.Errorf("%d data segments, want %d", m.segments, m.dataCount)
-	}
-	calls := len(m.bodies)
-	for i := range m.bodies {
-		calls += m.bodies[i].calls
-	}
-	if calls*(m.mutable+2) > maxReloads {
-		return fmt.Errorf("%d calls and functions with %d mutable globals take too long to compile", calls, m.mutable)
 	}
 	if m.start >= 0 {
 		if s := m.types[m.functions[m.start]]; s.params+len(s.results) > 0 {
