@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -354,81 +353,6 @@ func TestWASI(t *testing.T) {
 	require.ErrorContains(t, err, "ended itself")
 }
 
-// TestConfig binds a guest that refuses a config by what the record says.
-func TestConfig(t *testing.T) {
-	manifest := `{"id":"test","version":"1","abi":1,"hooks":{"guard":{"body":{"mode":"full","max":100}}},
-		"config_schema":{"type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"type":"string"},"n":{"type":"integer"}}}}`
-	var w abi.Writer[abi.ResultField]
-	record := func(write func()) []byte {
-		b := make([]byte, 512)
-		w.Start(b, abi.HookConfigure, 3)
-		write()
-		n, err := w.Finish()
-		require.NoError(t, err)
-		return b[:n]
-	}
-	guestThat := func(answer []byte) []byte {
-		m := plugin(hook, nil, I64Const(0))
-		m.Data(8192, answer)
-		m.Export("wg_configure", m.Func(hookType, nil, packed(8192, int64(len(answer)))))
-		m.Custom(abi.ManifestSection, []byte(manifest))
-		return m.Bytes()
-	}
-	e := newEngine(t, guest.Options{})
-	try := func(wasm []byte, config string) (*guest.Policy, error) {
-		m, err := e.Compile(context.Background(), "test", wasm)
-		require.NoError(t, err)
-		defer m.Release()
-		p, err := e.Bind(context.Background(), m, guest.Binding{Name: "test", Config: []byte(config)})
-		if err == nil {
-			t.Cleanup(p.Close)
-		}
-		return p, err
-	}
-	good := guestThat(record(func() {
-		w.Names(abi.ResultIdentity, []string{"header.x-api-key", "source_ip"})
-		w.Names(abi.ResultWithoutBody, []string{"guard"})
-	}))
-	p, err := try(good, `{"name":"x"}`)
-	require.NoError(t, err)
-	require.Equal(t, []string{"header.x-api-key", "source_ip"}, p.Identity())
-	require.Equal(t, abi.Mask{}, p.Mask(hook))
-	_, err = try(good, `{"n":"many","z":1}`)
-	var fault *guest.Error
-	require.ErrorAs(t, err, &fault)
-	require.Equal(t, guest.KindConfig, fault.Kind)
-	for _, want := range []string{"/n", "name", "'z'"} {
-		require.ErrorContains(t, err, want)
-	}
-	_, err = try(good, "no JSON")
-	require.ErrorContains(t, err, "want object")
-	_, err = try(guestThat(record(func() { w.String(abi.ResultError, "issuer is empty") })), `{"name":"x"}`)
-	require.ErrorAs(t, err, &fault)
-	require.Equal(t, guest.KindConfig, fault.Kind)
-	require.ErrorContains(t, err, "issuer is empty")
-	_, err = try(guestThat(record(func() { w.Names(abi.ResultIdentity, []string{"shoe_size"}) })), `{"name":"x"}`)
-	require.ErrorContains(t, err, "shoe_size")
-	_, err = try(guestThat(record(func() { w.Names(abi.ResultWithoutBody, []string{"observe"}) })), `{"name":"x"}`)
-	require.ErrorContains(t, err, "observe")
-	bad := strings.Replace(manifest, `"object"`, `"thing"`, 1)
-	m := plugin(hook, nil, I64Const(0))
-	m.Custom(abi.ManifestSection, []byte(bad))
-	_, err = e.Compile(context.Background(), "test", m.Bytes())
-	require.ErrorContains(t, err, "config schema")
-	outside := strings.Replace(manifest, `"type":"integer"`, `"$ref":"file:///etc/passwd"`, 1)
-	m = plugin(hook, nil, I64Const(0))
-	m.Custom(abi.ManifestSection, []byte(outside))
-	_, err = e.Compile(context.Background(), "test", m.Bytes())
-	require.ErrorContains(t, err, "config schema")
-}
-
-func TestModuleWithoutManifest(t *testing.T) {
-	p := bind(t, newEngine(t, guest.Options{}), plugin(hook, nil, I64Const(0)).Bytes(), guest.Binding{})
-	require.Equal(t, abi.DefaultMask(hook), p.Mask(hook))
-	require.Empty(t, p.Identity())
-	require.Equal(t, abi.Mask{}, p.Mask(99))
-}
-
 func TestDeterminism(t *testing.T) {
 	p := bind(t, newEngine(t, guest.Options{}), hostCall{"wasi_snapshot_preview1", "random_get", "", []int64{outAt, 100}}.wasm(), guest.Binding{})
 	first := &raw{ask: ask{hook: hook, time: 7, seed: 8}}
@@ -445,63 +369,4 @@ func TestDeterminism(t *testing.T) {
 	_, err = p.Call(context.Background(), hook, other)
 	require.NoError(t, err)
 	require.NotEqual(t, first.out, other.out)
-}
-
-func TestCache(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "cache")
-	var b bytes.Buffer
-	log := slog.New(slog.NewJSONHandler(&b, nil))
-	wasm := plugin(hook, nil, I64Const(0)).Bytes()
-	use := func() {
-		e, err := guest.New(context.Background(), guest.Options{CacheDir: dir, Logger: log})
-		require.NoError(t, err)
-		defer func() { require.NoError(t, e.Close(context.Background())) }()
-		p := bind(t, e, wasm, guest.Binding{})
-		_, err = p.Call(context.Background(), hook, &ask{hook: hook})
-		require.NoError(t, err)
-	}
-	files := func(suffix bool) (out []string) {
-		require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-			if !d.IsDir() && strings.HasSuffix(path, ".sum") == suffix {
-				out = append(out, path)
-			}
-			return err
-		}))
-		return out
-	}
-	use()
-	require.Len(t, files(false), 1)
-	require.Len(t, files(true), 1)
-	before, err := os.Stat(files(false)[0])
-	require.NoError(t, err)
-	use()
-	after, err := os.Stat(files(false)[0])
-	require.NoError(t, err)
-	require.Equal(t, before.ModTime(), after.ModTime(), "read, not written again")
-	code, err := os.ReadFile(files(false)[0])
-	require.NoError(t, err)
-	for i := range code { // each byte, so also those that wazero does not check
-		if i%97 != 0 {
-			continue
-		}
-		bad := bytes.Clone(code)
-		bad[i] ^= 1
-		require.NoError(t, os.WriteFile(files(false)[0], bad, 0o600))
-		use()
-	}
-	require.NoError(t, os.WriteFile(files(false)[0], nil, 0o600))
-	use()
-	require.Empty(t, b.String())
-	// Damaged while the engine runs.
-	e := newEngine(t, guest.Options{CacheDir: dir, Logger: log})
-	require.NoError(t, os.WriteFile(files(false)[0], []byte("damaged"), 0o600))
-	bind(t, e, wasm, guest.Binding{})
-	require.NoError(t, os.Chmod(dir, 0o777))
-	use()
-	require.Contains(t, b.String(), "may be written by others")
-	b.Reset()
-	dir = filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(dir, nil, 0o600))
-	use()
-	require.Contains(t, b.String(), "without a cache")
 }

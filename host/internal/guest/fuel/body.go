@@ -158,6 +158,7 @@ func (m *module) scan(i int, events []event) ([]event, error) {
 	}
 	b.begin = s.pos
 	for closed := false; !closed && s.err == nil; {
+		s.run()
 		closed = s.instruction()
 	}
 	if s.err == nil && s.pos != len(b.code) {
@@ -172,6 +173,26 @@ func (s *scanner) event(k kind, at int, arg uint32) *event {
 	})
 	s.plain = 0
 	return &s.events[len(s.events)-1]
+}
+
+// run skips the instructions that are most of all code: those without immediates, and those
+// of locals and constants in two bytes.
+func (s *scanner) run() {
+	code, pos, plain := s.b, s.pos, s.plain
+	for pos+1 < len(code) {
+		switch op, next := code[pos], code[pos+1]; {
+		case op >= 0x45 && op <= 0xc4:
+			pos++
+		case op >= 0x20 && op <= 0x22 && next < 0x80 && int(next) < s.body.locals,
+			(op == 0x41 || op == 0x42) && next < 0x80:
+			pos += 2
+		default:
+			s.pos, s.plain = pos, plain
+			return
+		}
+		plain++
+	}
+	s.pos, s.plain = pos, plain
 }
 
 // instruction reads one; true is the end of the function.
@@ -205,13 +226,7 @@ func (s *scanner) instruction() bool {
 	case 0x0d:
 		s.event(branchIf, at, s.label())
 	case 0x0e:
-		n := s.count("branch targets", 1, maxTargets)
-		if s.m.targets += n; s.m.targets > maxTargets {
-			s.fail("more than %d branch targets in the module", maxTargets)
-		}
-		for i := 0; i <= n && s.err == nil; i++ {
-			s.label()
-		}
+		s.labels()
 		s.event(branchTable, at, 0)
 	case 0x00, 0x0f:
 		s.event(leave, at, 0)
@@ -244,6 +259,17 @@ func (s *scanner) label() uint32 {
 		s.events[s.open[len(s.open)-1-l]].targeted = true
 	}
 	return uint32(l)
+}
+
+// labels reads the targets of a br_table.
+func (s *scanner) labels() {
+	n := s.count("branch targets", 1, maxTargets)
+	if s.m.targets += n; s.m.targets > maxTargets {
+		s.fail("more than %d branch targets in the module", maxTargets)
+	}
+	for i := 0; i <= n && s.err == nil; i++ {
+		s.label()
+	}
 }
 
 func (s *scanner) blockType() {
