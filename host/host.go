@@ -148,6 +148,9 @@ func (h *Host) serve(ctx context.Context) error {
 		return err
 	}
 	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	h.log.Info("serving", "https", h.door.https(), "http", h.door.http(), "admin", h.admin.Addr().String(),
+		"apis", len(h.snapshot.apis), "snapshot", short(h.snapshot.digest))
+	close(h.ready) // from here on reloads may come
 	var background sync.WaitGroup
 	background.Go(func() {
 		if err := h.admin.Run(adminCtx); err != nil {
@@ -159,9 +162,6 @@ func (h *Host) serve(ctx context.Context) error {
 			fail(err)
 		}
 	})
-	close(h.ready)
-	h.log.Info("serving", "https", h.door.https(), "http", h.door.http(), "admin", h.admin.Addr().String(),
-		"apis", len(h.snapshot.apis), "snapshot", short(h.snapshot.digest))
 	<-ctx.Done()
 	h.drain()
 	stopAdmin()

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -18,11 +19,8 @@ import (
 func (h *Host) Reload(ctx context.Context) error {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-	h.mu.Lock()
-	serving := h.snapshot != nil && !h.ending
-	h.mu.Unlock()
-	if !serving {
-		return fmt.Errorf("reload: the host does not serve")
+	if !h.isServing() {
+		return errors.New("reload: the host does not serve")
 	}
 	start := time.Now()
 	s, err := h.rebuild(ctx)
@@ -37,6 +35,18 @@ func (h *Host) Reload(ctx context.Context) error {
 	}
 	h.log.Info("configuration is live", "apis", len(s.apis), "snapshot", short(s.digest), "took", time.Since(start).Round(time.Microsecond).String())
 	return nil
+}
+
+// isServing tells whether the host is ready and not about to end.
+func (h *Host) isServing() bool {
+	select {
+	case <-h.ready:
+	default:
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.ending
 }
 
 func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
