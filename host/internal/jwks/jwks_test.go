@@ -47,13 +47,15 @@ func start(t *testing.T, keys ...jose.JSONWebKey) *provider {
 	t.Helper()
 	p := &provider{now: time.Unix(1_700_000_000, 0)}
 	p.serve(keys...)
-	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.gets.Add(1)
 		p.mu.Lock()
 		reply := p.reply
 		p.mu.Unlock()
 		reply(w, r)
 	}))
+	p.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	p.StartTLS()
 	t.Cleanup(p.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(p.Certificate())
@@ -337,7 +339,6 @@ func TestUntrustedCertificate(t *testing.T) {
 	p := start(t, public("rsa", "k", ""))
 	s := jwks.New(jwks.Options{Logger: slog.New(slog.DiscardHandler)})
 	defer s.Close()
-	p.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	require.Equal(t, abi.StatusUnavailable, s.Verify(bg, p.url(), sign(t, jose.RS256, secrets()["rsa"], "k")))
 }
 
