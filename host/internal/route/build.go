@@ -24,7 +24,7 @@ func Build[T any](apis []API[T], o Options) (*Table[T], error) {
 	if o.Suffix == "" {
 		o.Suffix = Suffix
 	}
-	t := &Table[T]{apis: apis, exact: map[string]*host{}, wild: map[string]*host{}}
+	t := &Table[T]{apis: apis, exact: map[string]host{}, wild: map[string]host{}}
 	segments, routes := 0, int32(0)
 	for i := range apis {
 		for j := range apis[i].Routes {
@@ -42,7 +42,7 @@ func Build[T any](apis []API[T], o Options) (*Table[T], error) {
 			} else if route.Method != "ANY" || r.fallback != none {
 				b.problem("%s %s: want ANY, once", route.Method, route.Path)
 			} else {
-				r.fallback = routes // its leaf is made when all others are
+				r.fallback = routes
 			}
 			routes++
 		}
@@ -55,13 +55,12 @@ func Build[T any](apis []API[T], o Options) (*Table[T], error) {
 	for i := range t.roots {
 		t.roots[i].node = b.layout(t.roots[i].node)
 	}
-	t.trie = b.finish()
-	for i := range t.roots {
-		if r := &t.roots[i]; r.fallback != none {
-			t.trie.leaves = append(t.trie.leaves, leaf{route: r.fallback})
-			r.fallback = int32(len(t.trie.leaves) - 1)
+	for _, hosts := range []map[string]host{t.exact, t.wild} {
+		for name, h := range hosts {
+			hosts[name] = host{b.layout(h.node), h.any}
 		}
 	}
+	t.trie = b.finish()
 	return t, nil
 }
 
@@ -72,36 +71,39 @@ func (t *Table[T]) addresses(b *builder, index int32, suffix string) {
 	if api.Stage == "" || api.Stage == "$default" {
 		stage = ""
 	}
-	mount := func(hosts map[string]*host, name, prefix string) *host {
-		h := hosts[name]
-		if h == nil {
-			h = &host{whole: none, mounts: map[string]int32{}, any: none}
-			hosts[name] = h
+	mount := func(hosts map[string]host, name, prefix string, any int32) {
+		h, ok := hosts[name]
+		if !ok {
+			h = host{b.base(b.draft("")), none}
 		}
-		first, ok := h.mounts[prefix]
-		if prefix == "" {
-			first, ok = h.whole, h.whole != none
-			h.whole = index
-		} else {
-			h.mounts[prefix], h.depth = index, max(h.depth, strings.Count(prefix, "/"))
+		h.any = max(h.any, any)
+		hosts[name] = h
+		n := h.node
+		if prefix != "" {
+			for segment := range strings.SplitSeq(prefix[1:], "/") {
+				n = b.base(b.literal(n, segment))
+			}
 		}
-		if ok {
-			b.problem("the address %s%s of api %q", name, prefix, t.apis[first].ID)
+		if first := b.drafts[n].own; first != 0 {
+			b.problem("the address %s%s of api %q", name, prefix, t.apis[b.leaves[first].route].ID)
 		}
-		return h
+		b.leaves = append(b.leaves, link{leaf: leaf{route: index}})
+		b.drafts[n].own = int32(len(b.leaves) - 1)
 	}
-	if h := mount(t.exact, strings.ToLower(api.ID)+suffix, stage); api.Protocol == model.HTTP {
-		h.any = index
+	any := none
+	if api.Protocol == model.HTTP {
+		any = index
 	}
+	mount(t.exact, strings.ToLower(api.ID)+suffix, stage, any)
 	base := ""
 	if api.BasePath != "" {
 		base = "/" + strings.Trim(api.BasePath, "/")
 	}
 	for _, domain := range api.Domains {
 		if rest, ok := strings.CutPrefix(domain, "*."); ok {
-			mount(t.wild, rest, base)
+			mount(t.wild, rest, base, none)
 		} else {
-			mount(t.exact, domain, base)
+			mount(t.exact, domain, base, none)
 		}
 	}
 }

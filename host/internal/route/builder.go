@@ -20,10 +20,8 @@ type builder struct {
 	methods  []string
 	names    []string
 	lists    map[string]int32 // where a list of names stands
-	labels   strings.Builder
-	offsets  map[string]uint32 // of the labels
-	ways     map[string]int32  // where a way's steps stand
-	edges    []pending
+	texts    strings.Builder
+	offsets  map[string]uint32 // of the texts
 	problems []error
 	trie     trie
 }
@@ -36,6 +34,7 @@ type draft struct {
 	sibling     int32
 	variable    int32
 	own, greedy int32 // its last leaf
+	host        bool  // it is a base path, which every segment asks for
 }
 
 // link is a leaf with the one before it.
@@ -50,17 +49,11 @@ type branch struct {
 	label string
 }
 
-// pending is an edge that waits for the table.
-type pending struct {
-	from, to int32
-	label    string
-}
-
 // newBuilder is ready for that many segments.
 func newBuilder(segments int) *builder {
 	return &builder{drafts: make([]draft, 1, segments+1), children: make(map[branch]int32, segments/2), leaves: make([]link, 1),
-		methods: []string{"ANY"}, lists: map[string]int32{}, offsets: map[string]uint32{}, ways: map[string]int32{},
-		trie: trie{nodes: make([]node, 1), seed: maphash.MakeSeed()}}
+		methods: methods(), lists: map[string]int32{}, offsets: map[string]uint32{},
+		trie: trie{nodes: make([]node, 1), tags: make([]uint8, 1), more: make([]int32, 1), seed: maphash.MakeSeed()}}
 }
 
 func (b *builder) problem(format string, args ...any) {
@@ -71,6 +64,12 @@ func (b *builder) problem(format string, args ...any) {
 func (b *builder) draft(label string) int32 {
 	b.drafts = append(b.drafts, draft{label: label})
 	return int32(len(b.drafts) - 1)
+}
+
+// base makes a draft part of a base path, and gives it.
+func (b *builder) base(n int32) int32 {
+	b.drafts[n].host = true
+	return n
 }
 
 // route adds one route below n.
@@ -112,11 +111,11 @@ func (b *builder) route(n int32, method, path string, index int32) {
 	}
 	number := b.method(method)
 	for i := *last; i != 0; i = b.leaves[i].before {
-		if b.leaves[i].method == number {
+		if b.leaves[i].method() == number {
 			b.problem("%s %s: it is there already", method, path)
 		}
 	}
-	b.leaves = append(b.leaves, link{leaf{index, b.list(names[:count]), number}, *last})
+	b.leaves = append(b.leaves, link{leaf{index, b.list(names[:count])<<8 | int32(number)}, *last})
 	*last = int32(len(b.leaves) - 1)
 }
 
@@ -159,13 +158,21 @@ func (b *builder) list(names []string) int32 {
 	return start
 }
 
-// offset is where a label stands.
-func (b *builder) offset(label string) uint32 {
-	at, ok := b.offsets[label]
+// text is where a text stands.
+func (b *builder) text(s string) uint32 {
+	at, ok := b.offsets[s]
 	if !ok {
-		at = uint32(b.labels.Len())
-		b.labels.WriteString(label)
-		b.offsets[label] = at
+		at = uint32(b.texts.Len())
+		b.texts.WriteString(s)
+		b.offsets[s] = at
 	}
 	return at
+}
+
+// finish gives the trie.
+func (b *builder) finish() trie {
+	t := b.trie
+	t.nodes, t.tags, t.more = slices.Clone(t.nodes), slices.Clone(t.tags), slices.Clone(t.more)
+	t.texts, t.methods, t.names = b.texts.String(), b.methods, b.names
+	return t
 }

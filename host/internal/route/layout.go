@@ -1,88 +1,95 @@
 package route
 
-import "math"
+import (
+	"hash/maphash"
+	"math"
+)
 
-// layout turns a draft and what is below it into nodes, and gives the first.
+// layout puts a draft, and what is below it, into nodes, and gives the first.
 func (b *builder) layout(n int32) int32 {
+	at := b.room(1)
+	b.node(at, n, "", "")
+	return at
+}
+
+// room is the first of some more places for nodes.
+func (b *builder) room(places int32) int32 {
 	at := int32(len(b.trie.nodes))
-	way, n := b.way(n)
-	d := &b.drafts[n]
-	made := node{way: way.start, steps: way.steps, branches: d.literal != 0, leaves: int32(len(b.trie.leaves))}
+	b.trie.nodes = append(b.trie.nodes, make([]node, places)...)
+	b.trie.tags = append(b.trie.tags, make([]uint8, places)...)
+	return at
+}
+
+// node puts a draft at a place, to which a literal or another way leads.
+func (b *builder) node(at, n int32, literal, way string) {
+	made := node{first: missing}
+	made.length = uint8(copy(made.head[:], literal))
+	way, n = b.way(literal[made.length:]+way, n)
+	made.text, made.rest = b.text(way), uint16(len(way))
+	d := b.drafts[n]
+	var leaves []int32
 	for i := d.own; i != 0; i = b.leaves[i].before {
 		if made.own++; made.own == 1 {
 			made.first = b.leaves[i].leaf
 		} else {
-			b.trie.leaves = append(b.trie.leaves, b.leaves[i].leaf)
+			leaves = append(leaves, b.leaves[i].route, b.leaves[i].names)
 		}
 	}
+	greedy := int32(0)
 	for i := d.greedy; i != 0; i = b.leaves[i].before {
-		made.greedy++
-		b.trie.leaves = append(b.trie.leaves, b.leaves[i].leaf)
+		greedy++
+		leaves = append(leaves, b.leaves[i].route, b.leaves[i].names)
 	}
-	b.trie.nodes = append(b.trie.nodes, made)
+	if d.literal != 0 || d.variable != 0 || len(leaves) > 0 {
+		made.more = int32(len(b.trie.more))
+		b.trie.more = append(append(b.trie.more, 0, 0, 0, greedy), leaves...)
+	}
+	b.trie.nodes[at] = made
 	if d.variable != 0 {
-		below := b.layout(d.variable) // before the index: it may move the nodes
-		b.trie.nodes[at].variable = below
+		variable := b.room(1)
+		b.trie.more[made.more+2] = variable
+		b.node(variable, d.variable, "", "/{")
 	}
-	for c := d.literal; c != 0; c = b.drafts[c].sibling {
-		b.edges = append(b.edges, pending{at, b.layout(c), b.drafts[c].label})
+	if d.literal != 0 {
+		b.trie.more[made.more], b.trie.more[made.more+1] = b.literals(d.literal)
 	}
-	return at
 }
 
-// path is a part of the steps.
-type path struct {
-	start int32
-	steps uint8
+// literals puts a draft and its siblings into a hash table, a quarter of which stays empty.
+func (b *builder) literals(last int32) (first, places int32) {
+	for c := last; c != 0; c = b.drafts[c].sibling {
+		places++
+	}
+	places += places/3 + 1
+	first = b.room(places)
+	for c := last; c != 0; c = b.drafts[c].sibling {
+		i, tag := place(maphash.String(b.trie.seed, b.drafts[c].label), places)
+		for b.trie.tags[first+i] != 0 {
+			i = (i + 1) % places
+		}
+		b.trie.tags[first+i] = tag
+		b.node(first+i, c, b.drafts[c].label, "")
+	}
+	return first, places
 }
 
-// way goes from a draft as long as there is one child and nothing else, and gives the
-// steps and the draft where it ends.
-func (b *builder) way(n int32) (path, int32) {
-	var steps []step
-	var key []byte
-	for len(steps) < math.MaxUint8 {
+// way goes on from a draft as long as there is one child and nothing else, and gives the
+// longer way and the draft where it ends.
+func (b *builder) way(way string, n int32) (string, int32) {
+	for !b.drafts[n].host {
 		d := &b.drafts[n]
 		single := d.literal != 0 && b.drafts[d.literal].sibling == 0
 		if d.own != 0 || d.greedy != 0 || (d.variable != 0) == single || d.literal != 0 && !single {
 			break
 		}
-		if n = d.variable; single {
-			n = d.literal
-			label := b.drafts[n].label
-			steps = append(steps, step{label: b.offset(label), length: uint16(len(label))})
-			key = append(append(key, '/'), label...)
-			continue
+		next, more := d.variable, "/{"
+		if single {
+			next, more = d.literal, "/"+b.drafts[d.literal].label
 		}
-		steps = append(steps, step{variable: true})
-		key = append(key, "/{}"...)
-	}
-	start, ok := b.ways[string(key)]
-	if !ok {
-		start = int32(len(b.trie.steps))
-		b.trie.steps = append(b.trie.steps, steps...)
-		b.ways[string(key)] = start
-	}
-	return path{start, uint8(len(steps))}, n
-}
-
-// finish makes the table of edges.
-func (b *builder) finish() trie {
-	t := &b.trie
-	size := 8
-	for size < 2*len(b.edges) {
-		size *= 2
-	}
-	t.edges = make([]edge, size)
-	for _, p := range b.edges {
-		e := edge{from: p.from, to: p.to, label: b.offset(p.label), length: uint16(len(p.label))}
-		copy(e.head[:], p.label)
-		i := t.place(p.from, p.label)
-		for t.edges[i].to != 0 {
-			i = (i + 1) & (size - 1)
+		if len(way)+len(more) > math.MaxUint16 {
+			break
 		}
-		t.edges[i] = e
+		n, way = next, way+more
 	}
-	t.labels, t.methods, t.names = b.labels.String(), b.methods, b.names
-	return *t
+	return way, n
 }

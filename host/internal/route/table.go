@@ -81,24 +81,22 @@ type Table[T any] struct {
 	apis  []API[T]
 	roots []root // by API
 	trie  trie
-	exact map[string]*host
-	wild  map[string]*host // by what follows *.
+	exact map[string]host
+	wild  map[string]host // by what follows *.
 }
 
 // root is where an API's routes start.
 type root struct {
 	node     int32
-	fallback int32 // the leaf of $default, or none
+	fallback int32 // the route of $default, or none
 	first    int32 // the number of its first route
 	rest     bool
 }
 
-// host is the APIs that share one, by prefix: a stage or base path, with a slash before.
+// host is the APIs that share one.
 type host struct {
-	whole  int32            // the API without a prefix, or none
-	mounts map[string]int32 // those with one
-	depth  int              // of the longest prefix, in segments
-	any    int32            // an HTTP API, which answers 404 when no stage fits; none where Amazon answers 403
+	node int32 // of the base paths and stages; 0 for no host
+	any  int32 // an HTTP API, which answers 404 when no stage fits; none where Amazon answers 403
 }
 
 const none = int32(-1)
@@ -109,7 +107,7 @@ const none = int32(-1)
 func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result {
 	m.API, m.Index, m.Route, m.Path, m.MethodMissing, m.n = nil, 0, nil, "", false, 0
 	h := t.host(authority)
-	if h == nil {
+	if h.node == 0 {
 		return NoAPI
 	}
 	doubt := examine(target)
@@ -117,14 +115,14 @@ func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result 
 		return BadPath
 	}
 	s := search{trie: &t.trie}
-	api, l, n := t.find(h, method, target, &s)
-	if doubt == ambiguous && l != nil {
+	api, l := t.find(h, method, target, &s)
+	if doubt == ambiguous && l != missing {
 		lax, ok := laxest(target)
 		if !ok {
 			return BadPath
 		}
 		again := search{trie: &t.trie}
-		if _, other, _ := t.find(h, method, lax, &again); other != l {
+		if _, other := t.find(h, method, lax, &again); other != l {
 			return BadPath
 		}
 	}
@@ -132,41 +130,42 @@ func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result 
 		return NoAPI
 	}
 	m.API, m.Index, m.Path = &t.apis[api], int(api), s.path
-	if l == nil {
+	if l == missing {
 		m.MethodMissing = s.known
 		return NoRoute
 	}
 	m.Route = &m.API.Routes[l.route-t.roots[api].first]
-	for i, v := range s.values[:n] {
-		m.params[i] = Param{t.trie.names[l.names+int32(i)], s.path[v.start:v.end]}
+	names := t.trie.names[l.names>>8:]
+	for i, v := range s.values[:s.n] {
+		m.params[i] = Param{names[i], s.path[v.start:v.end]}
 	}
-	m.n = n
+	m.n = s.n
 	return Found
 }
 
 // host is the host of an authority.
-func (t *Table[T]) host(authority string) *host {
+func (t *Table[T]) host(authority string) host {
 	name := authority
 	if i := strings.LastIndexByte(name, ':'); i >= 0 && strings.IndexByte(name[i:], ']') < 0 {
 		name = name[:i]
 	}
 	name = strings.TrimSuffix(name, ".")
-	if h := t.exact[name]; h != nil {
+	if h := t.exact[name]; h.node != 0 {
 		return h
 	}
 	if i := strings.IndexByte(name, '.'); i > 0 {
 		return t.wild[name[i+1:]]
 	}
-	return nil
+	return host{}
 }
 
-// find is one reading of a target: the API or none, the leaf or nil, and how many
-// variables it has, whose values are in s with the path below the prefix.
-func (t *Table[T]) find(h *host, method, target string, s *search) (api int32, l *leaf, variables int) {
-	api, length := h.mount(target)
+// find is one reading of a target: the API or none, and the leaf, whose variables are in
+// s with the path below the prefix.
+func (t *Table[T]) find(h host, method, target string, s *search) (api int32, l leaf) {
+	api, length := t.trie.mount(h.node, target)
 	if api == none {
 		s.path = target
-		return h.any, nil, 0
+		return h.any, missing
 	}
 	path := target[length:]
 	for strings.HasPrefix(path, "//") {
@@ -177,44 +176,15 @@ func (t *Table[T]) find(h *host, method, target string, s *search) (api int32, l
 	}
 	r := &t.roots[api]
 	s.path = strings.TrimSuffix(path, "/")
-	s.method, s.any, s.greedy = t.trie.number(method), !r.rest || inANY(method), r.rest
-	l, variables = s.walk(r.node, 1, 0)
-	if l == nil && !r.rest {
-		s.greedy = true
-		if l, variables = s.walk(r.node, 1, 0); l == nil && r.fallback != none {
-			l = &t.trie.leaves[r.fallback]
+	s.method = t.trie.number(method)
+	s.any, s.greedy = !r.rest || s.method <= lastInANY, r.rest
+	start := &t.trie.nodes[r.node]
+	if l = s.walk(start, 0); l == missing && !r.rest {
+		s.n, s.greedy = 0, true
+		if l = s.walk(start, 0); l == missing && r.fallback != none {
+			s.n, l = 0, leaf{route: r.fallback}
 		}
 	}
 	s.path = path
-	return api, l, variables
-}
-
-// inANY tells whether a REST API's ANY is the method.
-func inANY(method string) bool {
-	switch method {
-	case "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT":
-		return true
-	}
-	return false
-}
-
-// mount is the API with the longest prefix of whole segments, and its length.
-func (h *host) mount(target string) (api int32, length int) {
-	api = h.whole
-	end := 0
-	for range h.depth {
-		if end >= len(target) {
-			break
-		}
-		next := strings.IndexByte(target[end+1:], '/')
-		if next < 0 {
-			end = len(target)
-		} else {
-			end += 1 + next
-		}
-		if deeper, ok := h.mounts[target[:end]]; ok {
-			api, length = deeper, end
-		}
-	}
-	return api, length
+	return api, l
 }

@@ -6,84 +6,67 @@ import (
 	"strings"
 )
 
-// trie is the resources of all APIs, a tree for each, laid out for few cache misses:
-// resources without methods or branches are steps on the way to the next node, equal ways
-// are stored once, and all literals that branch are in one hash table, so that a branch
-// costs the same however many siblings there are.
+// trie is the resources of all APIs, a tree for each, and the base paths of all hosts,
+// laid out for few cache misses: a lookup in a large table is waiting for memory, and
+// little else. The literals below a node are an open hash table of nodes. A byte of each
+// one's hash stands apart in tags, all of which stay in the cache: so a literal that is not
+// there touches no node, and one that is touches one, in one cache line. Resources that
+// serve nothing and do not branch are no nodes but text on the way to the next.
 type trie struct {
 	nodes   []node
-	steps   []step
-	leaves  []leaf
-	edges   []edge   // open addressing; len is a power of two
-	labels  string   // the literals, each once
-	methods []string // by number; the first is ANY
+	tags    []uint8 // by node; 0 is an empty place
+	more    []int32 // what few nodes have: see fork
+	texts   string  // each once
+	methods []string
 	names   []string // of the variables: those of a path together, each such list once
 	seed    maphash.Seed
 }
 
-// node is a resource that serves something or where paths part, with the way to it.
+// node is a resource that serves something or where paths part, with the way to it: a
+// literal, or a variable, and what needs no choice after it. Two fill a cache line.
 type node struct {
-	way      int32 // first step from the branch above
-	steps    uint8
-	own      uint8 // how many methods it serves, and
-	greedy   uint8 // the {proxy+} below it
-	branches bool  // literals are below it
-	variable int32 // the {x} below it, 0 for none: the first node is nobody's child
-	leaves   int32 // its methods but the first, then the greedy ones
-	first    leaf
+	head   [head]byte // what the literal starts with, without the slash
+	length uint8      // of that
+	own    uint8      // how many methods it serves
+	rest   uint16     // length of the text: the rest of the literal, then
+	text   uint32     // segments with their slashes, a variable as {, which is in no literal
+	first  leaf
+	more   int32 // its fork, 0 for none
 }
 
-// step is a segment that leads to a node.
-type step struct {
-	label    uint32
-	length   uint16
-	variable bool
-}
+const head = 12
 
 // leaf is one method of a resource.
 type leaf struct {
-	route  int32
-	names  int32
-	method uint8
+	route int32
+	names int32 // shifted by a byte, which is the method
 }
 
-// edge leads from a node over a literal to a node.
-type edge struct {
-	from, to int32 // to is 0 in an empty place
-	label    uint32
-	length   uint16
-	head     [head]byte // of the label, so that most labels need no look into the others
+func (l leaf) method() uint8 { return uint8(l.names) }
+
+// fork is four numbers in more, and then two for each leaf but the node's first: the
+// others that it serves, then the {proxy+} below it.
+type fork []int32
+
+func (f fork) literals() (first, places int32) { return f[0], f[1] } // the hash table
+func (f fork) variable() int32                 { return f[2] }       // 0 for none
+func (f fork) greedy() int32                   { return f[3] }       // how many
+
+const forkSize = 4
+
+// leaves is the leaves of n's fork from one to another, two numbers each.
+func (t *trie) leaves(n *node, from, to int32) []int32 {
+	start := n.more + forkSize
+	return t.more[start+2*from : start+2*to]
 }
 
-const head = 18
-
-// place is where the edge is in the table, unless another is there.
-func (t *trie) place(from int32, label string) int {
-	h := maphash.String(t.seed, label) ^ uint64(uint32(from))*0x9e3779b97f4a7c15
-	h *= 0xbf58476d1ce4e5b9 // spreads from over the bits that are used
-	return int(h>>32) & (len(t.edges) - 1)
+// place is where a hash belongs among places, and its tag.
+func place(hash uint64, places int32) (at int32, tag uint8) {
+	return int32(hash >> 32 * uint64(places) >> 32), max(uint8(hash), 1)
 }
 
-// child is where the literal leads, or 0.
-func (t *trie) child(from int32, label string) int32 {
-	for i := t.place(from, label); ; i = (i + 1) & (len(t.edges) - 1) {
-		e := &t.edges[i]
-		if e.to == 0 || e.from == from && t.is(e, label) {
-			return e.to
-		}
-	}
-}
-
-// is tells whether the edge has the label.
-func (t *trie) is(e *edge, label string) bool {
-	if int(e.length) != len(label) {
-		return false
-	}
-	if len(label) <= head {
-		return string(e.head[:len(label)]) == label
-	}
-	return string(e.head[:]) == label[:head] && t.labels[e.label:e.label+uint32(e.length)] == label
-}
+// missing is the leaf that is not there.
+var missing = leaf{route: none}
 
 // search is one walk.
 type search struct {
@@ -94,14 +77,24 @@ type search struct {
 	greedy bool // {proxy+} is tried
 	known  bool // a resource was met that does not serve the method
 
-	values [MaxParams]value // of the variables on the way
+	n      int              // how many variables are on the way
+	values [MaxParams]value // of them
 }
 
 // value is a part of the path.
 type value struct{ start, end int32 }
 
-// unknown is the number of a method that only ANY serves.
-const unknown = 255
+// The numbers of methods: ANY, those that a REST API's ANY stands for, any others, and
+// one that no route names.
+const (
+	anyMethod = 0
+	lastInANY = 7
+	unknown   = 255
+)
+
+func methods() []string {
+	return []string{"ANY", "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"}
+}
 
 // number is the number of a method.
 func (t *trie) number(method string) uint8 {
@@ -111,86 +104,159 @@ func (t *trie) number(method string) uint8 {
 	return unknown
 }
 
-// segment is the end of the segment at at; ok is false when there is none, or an empty one.
-func (s *search) segment(at int) (end int, ok bool) {
-	if at >= len(s.path) {
-		return 0, false
+// segment is the end of the segment that starts at at.
+func segment(path string, at int) int {
+	if end := strings.IndexByte(path[at:], '/'); end >= 0 {
+		return at + end
 	}
-	end = strings.IndexByte(s.path[at:], '/')
-	if end < 0 {
-		return len(s.path), true
-	}
-	return at + end, end > 0
+	return len(path)
 }
 
-// walk is the leaf at or below node n for what is left of the path from at, or nil, and
-// how many variables it has; above n stand variables.
-func (s *search) walk(n int32, at, variables int) (*leaf, int) {
-	node := &s.trie.nodes[n]
-	for _, step := range s.trie.steps[node.way : node.way+int32(node.steps)] {
-		end, ok := s.segment(at)
-		switch {
-		case !ok:
-			return nil, 0
-		case step.variable:
-			s.values[variables] = value{int32(at), int32(end)}
-			variables++
-		case s.trie.labels[step.label:step.label+uint32(step.length)] != s.path[at:end]:
-			return nil, 0
+// walk is the leaf at or below node n for the path from at, where n's head ends, or missing.
+func (s *search) walk(n *node, at int) leaf {
+	t := s.trie
+	if at = s.follow(t.texts[n.text:n.text+uint32(n.rest)], at); at < 0 {
+		return missing
+	}
+	if at == len(s.path) {
+		if n.own == 0 {
+			return missing
 		}
-		at = end + 1
+		if n.own == 1 {
+			return s.pick(n.first, nil)
+		}
+		return s.pick(n.first, t.leaves(n, 0, int32(n.own)-1))
 	}
-	if at > len(s.path) {
-		return s.own(node), variables
+	if n.more == 0 {
+		return missing
 	}
-	if end, ok := s.segment(at); ok {
-		if node.branches {
-			if c := s.trie.child(n, s.path[at:end]); c != 0 {
-				if l, v := s.walk(c, end+1, variables); l != nil {
-					return l, v
+	f, variables := fork(t.more[n.more:n.more+forkSize]), s.n
+	if first, places := f.literals(); places > 0 {
+		if l := s.literal(first, places, at+1); l != missing {
+			return l
+		}
+	}
+	if v := f.variable(); v != 0 {
+		if l := s.walk(&t.nodes[v], at); l != missing {
+			return l
+		}
+		s.n = variables
+	}
+	if f.greedy() > 0 && s.greedy && at+1 < len(s.path) {
+		s.values[s.n] = value{int32(at) + 1, int32(len(s.path))}
+		s.n++
+		others := max(int32(n.own), 1) - 1
+		return s.pick(missing, t.leaves(n, others, others+f.greedy()))
+	}
+	return missing
+}
+
+// literal is the leaf below the literal that starts at at, among those of a hash table.
+func (s *search) literal(first, places int32, at int) leaf {
+	t := s.trie
+	end, variables := segment(s.path, at), s.n
+	i, tag := place(maphash.String(t.seed, s.path[at:end]), places)
+	for tags := t.tags[first : first+places]; tags[i] != 0; {
+		if tags[i] == tag {
+			if n := &t.nodes[first+i]; n.starts(s.path[at:end]) {
+				if l := s.walk(n, at+int(n.length)); l != missing {
+					return l
 				}
+				s.n = variables
 			}
 		}
-		if node.variable != 0 {
-			s.values[variables] = value{int32(at), int32(end)}
-			if l, v := s.walk(node.variable, end+1, variables+1); l != nil {
-				return l, v
-			}
+		if i++; i == places {
+			i = 0
 		}
 	}
-	if node.greedy > 0 && s.greedy && at < len(s.path) {
-		s.values[variables] = value{int32(at), int32(len(s.path))}
-		start := node.leaves + int32(max(node.own, 1)) - 1
-		return s.pick(nil, s.trie.leaves[start:start+int32(node.greedy)]), variables + 1
-	}
-	return nil, 0
+	return missing
 }
 
-// own is the leaf of the node that serves the method, or nil.
-func (s *search) own(n *node) *leaf {
-	if n.own == 0 {
-		return nil
+// starts tells whether the literal starts with the node's head.
+func (n *node) starts(literal string) bool {
+	return len(literal) >= int(n.length) && string(n.head[:n.length]) == literal[:n.length]
+}
+
+// follow goes a way, and gives the slash or the end of the path where it leads, or -1.
+func (s *search) follow(way string, at int) int {
+	for way != "" {
+		literal, variable := strings.IndexByte(way, '{'), true
+		if literal < 0 {
+			literal, variable = len(way), false
+		}
+		if !strings.HasPrefix(s.path[at:], way[:literal]) {
+			return -1
+		}
+		at += literal
+		if !variable {
+			break
+		}
+		end := segment(s.path, at)
+		if end == at {
+			return -1
+		}
+		s.values[s.n] = value{int32(at), int32(end)}
+		s.n++
+		at, way = end, way[literal+1:]
 	}
-	return s.pick(&n.first, s.trie.leaves[n.leaves:n.leaves+int32(n.own)-1])
+	if at < len(s.path) && s.path[at] != '/' {
+		return -1
+	}
+	return at
 }
 
 // pick is the leaf that serves the method, among first and more: its own, else ANY.
-func (s *search) pick(first *leaf, more []leaf) (chosen *leaf) {
-	if first != nil && s.serves(first) {
+func (s *search) pick(first leaf, more []int32) leaf {
+	chosen := missing
+	if first != missing && s.serves(first) {
 		chosen = first
 	}
-	for i := range more {
-		if chosen != nil && chosen.method == s.method {
-			break
-		}
-		if l := &more[i]; s.serves(l) && (chosen == nil || l.method == s.method) {
+	for i := 0; i < len(more); i += 2 {
+		l := leaf{more[i], more[i+1]}
+		if s.serves(l) && (chosen == missing || l.method() == s.method) {
 			chosen = l
 		}
 	}
-	s.known = s.known || chosen == nil
+	s.known = s.known || chosen == missing
 	return chosen
 }
 
-func (s *search) serves(l *leaf) bool {
-	return l.method == s.method || s.any && l.method == 0
+func (s *search) serves(l leaf) bool {
+	return l.method() == s.method || s.any && l.method() == anyMethod
+}
+
+// mount is the API with the longest prefix of whole segments below a host's node, or
+// none, and its length.
+func (t *trie) mount(n int32, target string) (api int32, length int) {
+	at := &t.nodes[n]
+	api = at.first.route
+	for end := 0; at.more != 0 && end < len(target); {
+		start := end + 1
+		end = segment(target, start)
+		if at = t.child(at, target[start:end]); at == nil {
+			break
+		}
+		if at.first != missing {
+			api, length = at.first.route, end
+		}
+	}
+	return api, length
+}
+
+// child is the node at the end of a literal below n, or nil.
+func (t *trie) child(n *node, literal string) *node {
+	first, places := fork(t.more[n.more : n.more+forkSize]).literals()
+	i, tag := place(maphash.String(t.seed, literal), places)
+	for tags := t.tags[first : first+places]; tags[i] != 0; {
+		if tags[i] == tag {
+			c := &t.nodes[first+i]
+			if c.starts(literal) && t.texts[c.text:c.text+uint32(c.rest)] == literal[c.length:] {
+				return c
+			}
+		}
+		if i++; i == places {
+			i = 0
+		}
+	}
+	return nil
 }
