@@ -98,7 +98,7 @@ func (u *upstream) Do(x *exchange.Exchange, c *pipeline.UpstreamCall) error {
 	path, query, _ := strings.Cut(c.Target, "?")
 	call := calls.Get().(*forward.Call)
 	*call = forward.Call{Upstream: u.pool, Method: c.Method, Path: path, Query: query, Authority: c.Authority,
-		Header: c.Header, NoBody: c.NoBody, Forwarded: c.Forwarded, Timeout: c.Timeout}
+		Header: c.Header, Edited: c.Edited, NoBody: c.NoBody, Forwarded: c.Forwarded, Timeout: c.Timeout}
 	if call.Timeout == 0 {
 		call.Timeout = u.timeout
 	}

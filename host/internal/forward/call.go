@@ -29,6 +29,9 @@ type Call struct {
 	// Header is sent without framing, Host and hop-by-hop fields. It is not changed; nil is
 	// none.
 	Header *exchange.Header
+	// Edited are lower-case names of fields that no trailer of the client may have, with _
+	// for - neither.
+	Edited []string
 	// NoBody sends no body whatever the exchange has.
 	NoBody bool
 	// Forwarded adds x-forwarded-for, -proto, -port and -host and x-amzn-trace-id, of which
@@ -226,6 +229,15 @@ func (k *call) roundTrip(c *conn) error {
 	return k.receive(c)
 }
 
+// trailer is the client's trailer as it may go out.
+func (k *call) trailer() *exchange.Header {
+	t := &k.x.Trailer
+	for _, name := range k.Edited {
+		t.DeleteFunc(func(n, _ []byte) bool { return http1.Shadows(n, name) })
+	}
+	return t
+}
+
 // send writes the head and a body that is in memory, in one piece if it is small. With a
 // streaming body it reads the answer's head too.
 func (k *call) send(c *conn) error {
@@ -250,7 +262,7 @@ func (k *call) send(c *conn) error {
 	}
 	switch {
 	case k.framing == http1.Chunked:
-		if b, err = http1.AppendLastChunk(http1.AppendChunk(b, k.small), &k.x.Trailer); err != nil {
+		if b, err = http1.AppendLastChunk(http1.AppendChunk(b, k.small), k.trailer()); err != nil {
 			return err
 		}
 	case len(k.small) <= smallBody:

@@ -136,7 +136,7 @@ func (k *call) copyBody(c *conn, answered chan error, hints chan *hint) (early b
 		if k.framing == http1.Chunked {
 			out = http1.AppendChunk(p.out[:0], out)
 			if bodyErr == io.EOF {
-				if out, err = http1.AppendLastChunk(out, &k.x.Trailer); err != nil {
+				if out, err = http1.AppendLastChunk(out, k.trailer()); err != nil {
 					return false, err
 				}
 			}

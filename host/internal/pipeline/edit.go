@@ -9,6 +9,7 @@ import (
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
+	"github.com/wasmgate/wasmgate/host/internal/http1"
 	"github.com/wasmgate/wasmgate/host/internal/problem"
 )
 
@@ -159,7 +160,11 @@ func (r *request) applyRequest(edits []edit, h *exchange.Header) error {
 		e, v := &edits[i], r.values[i]
 		switch e.op {
 		case abi.OpSetHeader, abi.OpAddHeader, abi.OpRemoveHeader:
+			// What a policy sets or removes, a client must not bring in under a spelling that
+			// an upstream takes for the same (CVE-2025-64484), nor as a trailer.
+			h.DeleteFunc(func(name, _ []byte) bool { return http1.Shadows(name, e.name) && string(name) != e.name })
 			editHeader(h, e, v)
+			r.out.edited = append(r.out.edited, e.name)
 		case abi.OpSetQuery, abi.OpAddQuery, abi.OpRemoveQuery:
 			r.query = editQuery(r.query, e, v)
 		case abi.OpSetRawQuery:

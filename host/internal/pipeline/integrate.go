@@ -50,6 +50,7 @@ func (r *request) callUpstream(s *step, p *plan) error {
 	*call = UpstreamCall{
 		Method:    cmp.Or(r.string(c.method), r.method),
 		Header:    header,
+		Edited:    r.out.edited,
 		NoBody:    c.flags&abi.CallNoBody != 0,
 		Forwarded: c.flags&abi.CallNoHeaders == 0,
 		Timeout:   c.timeout,

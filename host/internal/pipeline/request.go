@@ -59,6 +59,7 @@ type request struct {
 type outgoing struct {
 	call   UpstreamCall
 	header exchange.Header // when integrate changes it
+	edited []string        // names of fields that policies changed
 	path   string          // of a computed URL
 }
 
@@ -96,7 +97,7 @@ func (r *request) end() {
 	clear(r.states)
 	clear(r.draws)
 	r.out.header.Reset()
-	*r = request{out: outgoing{header: r.out.header}, context: r.context[:0], labels: r.labels[:0], states: r.states[:0],
+	*r = request{out: outgoing{header: r.out.header, edited: r.out.edited[:0]}, context: r.context[:0], labels: r.labels[:0], states: r.states[:0],
 		params: r.params[:0], ipBytes: r.ipBytes, plans: r.plans, draws: r.draws[:0],
 		buf: r.buf[:0], values: r.values[:0], kept: r.kept[:0], call: r.call}
 	r.call.r = r

@@ -162,6 +162,8 @@ type UpstreamCall struct {
 	Authority string
 	// NoBody sends no body.
 	NoBody bool
+	// Edited are the names of fields that policies set or removed: a trailer is none of them.
+	Edited []string
 	// Forwarded tells the upstream of the client: x-forwarded-for and the like.
 	Forwarded bool
 	// Timeout is the whole time of the call; 0 is the process's default.
