@@ -2,7 +2,6 @@ package route
 
 import (
 	"fmt"
-	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ type branch struct {
 func newBuilder(segments int) *builder {
 	return &builder{drafts: make([]draft, 1, segments+1), children: make(map[branch]int32, segments/2), leaves: make([]link, 1),
 		methods: methods(), lists: map[string]int32{}, offsets: map[string]uint32{},
-		trie: trie{nodes: make([]node, 1), tags: make([]uint8, 1), more: make([]int32, 1), seed: maphash.MakeSeed()}}
+		trie: trie{nodes: make([]node, 1), tags: make([]uint8, 1), more: make([]int32, 1), seed: newSeed()}}
 }
 
 func (b *builder) problem(format string, args ...any) {

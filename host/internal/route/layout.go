@@ -1,14 +1,11 @@
 package route
 
-import (
-	"hash/maphash"
-	"math"
-)
+import "math"
 
 // layout puts a draft, and what is below it, into nodes, and gives the first.
 func (b *builder) layout(n int32) int32 {
 	at := b.room(1)
-	b.node(at, n, "", "")
+	b.node(at, n, "")
 	return at
 }
 
@@ -20,11 +17,11 @@ func (b *builder) room(places int32) int32 {
 	return at
 }
 
-// node puts a draft at a place, to which a literal or another way leads.
-func (b *builder) node(at, n int32, literal, way string) {
+// node puts a draft at a place, to which a literal leads, or none.
+func (b *builder) node(at, n int32, literal string) {
 	made := node{first: missing}
 	made.length = uint8(copy(made.head[:], literal))
-	way, n = b.way(literal[made.length:]+way, n)
+	way, n := b.way(literal[made.length:], n)
 	made.text, made.rest = b.text(way), uint16(len(way))
 	d := b.drafts[n]
 	var leaves []int32
@@ -48,7 +45,7 @@ func (b *builder) node(at, n int32, literal, way string) {
 	if d.variable != 0 {
 		variable := b.room(1)
 		b.trie.more[made.more+2] = variable
-		b.node(variable, d.variable, "", "/{")
+		b.node(variable, d.variable, "")
 	}
 	if d.literal != 0 {
 		b.trie.more[made.more], b.trie.more[made.more+1] = b.literals(d.literal)
@@ -63,12 +60,13 @@ func (b *builder) literals(last int32) (first, places int32) {
 	places += places/3 + 1
 	first = b.room(places)
 	for c := last; c != 0; c = b.drafts[c].sibling {
-		i, tag := place(maphash.String(b.trie.seed, b.drafts[c].label), places)
+		_, hash := b.trie.seed.scan(b.drafts[c].label, 0)
+		i, tag := place(hash, places)
 		for b.trie.tags[first+i] != 0 {
 			i = (i + 1) % places
 		}
 		b.trie.tags[first+i] = tag
-		b.node(first+i, c, b.drafts[c].label, "")
+		b.node(first+i, c, b.drafts[c].label)
 	}
 	return first, places
 }

@@ -110,12 +110,15 @@ func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result 
 	if h.node == 0 {
 		return NoAPI
 	}
-	doubt := examine(target)
-	if doubt == bad {
+	if target == "" || target[0] != '/' {
 		return BadPath
 	}
 	s := search{trie: &t.trie}
 	api, l := t.find(h, method, target, &s)
+	doubt := examine(target) // after find, so that the processor does it while it waits for the table
+	if doubt == bad {
+		return BadPath
+	}
 	if doubt == ambiguous && l != missing {
 		lax, ok := laxest(target)
 		if !ok {

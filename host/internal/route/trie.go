@@ -1,9 +1,7 @@
 package route
 
 import (
-	"hash/maphash"
 	"slices"
-	"strings"
 )
 
 // trie is the resources of all APIs, a tree for each, and the base paths of all hosts,
@@ -19,11 +17,11 @@ type trie struct {
 	texts   string  // each once
 	methods []string
 	names   []string // of the variables: those of a path together, each such list once
-	seed    maphash.Seed
+	seed    seed
 }
 
 // node is a resource that serves something or where paths part, with the way to it: a
-// literal, or a variable, and what needs no choice after it. Two fill a cache line.
+// literal, or none, and what needs no choice after it. Two fill a cache line.
 type node struct {
 	head   [head]byte // what the literal starts with, without the slash
 	length uint8      // of that
@@ -104,14 +102,6 @@ func (t *trie) number(method string) uint8 {
 	return unknown
 }
 
-// segment is the end of the segment that starts at at.
-func segment(path string, at int) int {
-	if end := strings.IndexByte(path[at:], '/'); end >= 0 {
-		return at + end
-	}
-	return len(path)
-}
-
 // walk is the leaf at or below node n for the path from at, where n's head ends, or missing.
 func (s *search) walk(n *node, at int) leaf {
 	t := s.trie
@@ -131,16 +121,20 @@ func (s *search) walk(n *node, at int) leaf {
 		return missing
 	}
 	f, variables := fork(t.more[n.more:n.more+forkSize]), s.n
-	if first, places := f.literals(); places > 0 {
-		if l := s.literal(first, places, at+1); l != missing {
-			return l
+	if end, hash := t.seed.scan(s.path, at+1); end > at+1 {
+		if first, places := f.literals(); places > 0 {
+			if l := s.literal(first, places, hash, at+1, end); l != missing {
+				return l
+			}
 		}
-	}
-	if v := f.variable(); v != 0 {
-		if l := s.walk(&t.nodes[v], at); l != missing {
-			return l
+		if v := f.variable(); v != 0 {
+			s.values[s.n] = value{int32(at) + 1, int32(end)}
+			s.n++
+			if l := s.walk(&t.nodes[v], end); l != missing {
+				return l
+			}
+			s.n = variables
 		}
-		s.n = variables
 	}
 	if f.greedy() > 0 && s.greedy && at+1 < len(s.path) {
 		s.values[s.n] = value{int32(at) + 1, int32(len(s.path))}
@@ -151,11 +145,11 @@ func (s *search) walk(n *node, at int) leaf {
 	return missing
 }
 
-// literal is the leaf below the literal that starts at at, among those of a hash table.
-func (s *search) literal(first, places int32, at int) leaf {
-	t := s.trie
-	end, variables := segment(s.path, at), s.n
-	i, tag := place(maphash.String(t.seed, s.path[at:end]), places)
+// literal is the leaf below a literal, which is a part of the path, among those of a hash
+// table.
+func (s *search) literal(first, places int32, hash uint64, at, end int) leaf {
+	t, variables := s.trie, s.n
+	i, tag := place(hash, places)
 	for tags := t.tags[first : first+places]; tags[i] != 0; {
 		if tags[i] == tag {
 			if n := &t.nodes[first+i]; n.starts(s.path[at:end]) {
@@ -179,27 +173,24 @@ func (n *node) starts(literal string) bool {
 
 // follow goes a way, and gives the slash or the end of the path where it leads, or -1.
 func (s *search) follow(way string, at int) int {
-	for way != "" {
-		literal, variable := strings.IndexByte(way, '{'), true
-		if literal < 0 {
-			literal, variable = len(way), false
+	path := s.path
+	for i := range len(way) {
+		if way[i] != '{' {
+			if at >= len(path) || path[at] != way[i] {
+				return -1
+			}
+			at++
+			continue
 		}
-		if !strings.HasPrefix(s.path[at:], way[:literal]) {
-			return -1
-		}
-		at += literal
-		if !variable {
-			break
-		}
-		end := segment(s.path, at)
+		end, _ := s.trie.seed.scan(path, at)
 		if end == at {
 			return -1
 		}
 		s.values[s.n] = value{int32(at), int32(end)}
 		s.n++
-		at, way = end, way[literal+1:]
+		at = end
 	}
-	if at < len(s.path) && s.path[at] != '/' {
+	if at < len(path) && path[at] != '/' {
 		return -1
 	}
 	return at
@@ -232,8 +223,9 @@ func (t *trie) mount(n int32, target string) (api int32, length int) {
 	api = at.first.route
 	for end := 0; at.more != 0 && end < len(target); {
 		start := end + 1
-		end = segment(target, start)
-		if at = t.child(at, target[start:end]); at == nil {
+		next, hash := t.seed.scan(target, start)
+		end = next
+		if at = t.child(at, target[start:end], hash); at == nil {
 			break
 		}
 		if at.first != missing {
@@ -244,9 +236,9 @@ func (t *trie) mount(n int32, target string) (api int32, length int) {
 }
 
 // child is the node at the end of a literal below n, or nil.
-func (t *trie) child(n *node, literal string) *node {
+func (t *trie) child(n *node, literal string, hash uint64) *node {
 	first, places := fork(t.more[n.more : n.more+forkSize]).literals()
-	i, tag := place(maphash.String(t.seed, literal), places)
+	i, tag := place(hash, places)
 	for tags := t.tags[first : first+places]; tags[i] != 0; {
 		if tags[i] == tag {
 			c := &t.nodes[first+i]

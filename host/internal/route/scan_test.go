@@ -1,0 +1,36 @@
+package route
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A segment has the same end and hash wherever it stands and whatever is around it, and
+// no other hash than others here: a scan that left out bytes would pass all other tests.
+func TestScan(t *testing.T) {
+	s := newSeed()
+	for length := range 40 {
+		for _, fill := range []string{"a", "0", "\xaf", "\x80", "\xff", "."} {
+			label := strings.Repeat(fill, length)
+			_, want := s.scan(label, 0)
+			for before := range 10 {
+				for _, after := range []string{"", "/", "//", "/x", "/" + strings.Repeat("y", 20)} {
+					path := strings.Repeat("/", before) + label + after
+					end, got := s.scan(path, before)
+					require.Equal(t, before+length, end, "%q from %d", path, before)
+					require.Equal(t, want, got, "%q from %d", path, before)
+				}
+			}
+			for i := range length {
+				other := label[:i] + "z" + label[i+1:]
+				_, hash := s.scan(other, 0)
+				require.NotEqual(t, want, hash, "%q and %q", label, other)
+			}
+		}
+	}
+	_, one := newSeed().scan("a", 0)
+	_, two := newSeed().scan("a", 0)
+	require.NotEqual(t, one, two, "nobody can foresee a hash")
+}
