@@ -238,7 +238,7 @@ func (s *scanner) instruction() bool {
 		s.index("table", s.m.tables)
 		s.event(callIndirect, at, 0)
 	case 0x40:
-		s.index("memory", s.m.memories)
+		s.memory()
 		s.event(growth, at, 0).shift = pageUnitShift
 	case 0xd2:
 		f := s.index("function", len(s.m.functions))
@@ -283,9 +283,32 @@ func (s *scanner) blockType() {
 	}
 }
 
+// secondary reads the opcode after a prefix, in its shortest form only. wazero takes one byte
+// where the format has a number of any length: with 0xfd 0x80 0x00 it would see other
+// instructions than we do, such as a loop without a check. (Of 0xfd 0x80 0x01 it takes the
+// last byte for a nop, which comes to the same.)
+func (s *scanner) secondary() uint32 {
+	op := uint32(s.byte())
+	if op < 0x80 {
+		return op
+	}
+	if s.byte() != 1 {
+		s.fail("unknown opcode, or not in its shortest form")
+	}
+	return op
+}
+
+// memory reads the index of a memory, which is 0 and one byte: there, too, wazero's compiler
+// takes one byte where its validator takes any number.
+func (s *scanner) memory() {
+	if b := s.byte(); b != 0 || s.m.memories == 0 {
+		s.fail("memory index %#x, want 0 of one memory", b)
+	}
+}
+
 // prefixed reads an instruction after 0xfc.
 func (s *scanner) prefixed(at int) {
-	op := s.u32()
+	op := s.secondary()
 	shift := byte(0)
 	switch op {
 	case 0, 1, 2, 3, 4, 5, 6, 7: // saturating truncation
@@ -301,14 +324,14 @@ func (s *scanner) prefixed(at int) {
 		return
 	case 8: // memory.init
 		s.segment()
-		s.index("memory", s.m.memories)
+		s.memory()
 		shift = memoryUnitShift
 	case 10: // memory.copy
-		s.index("memory", s.m.memories)
-		s.index("memory", s.m.memories)
+		s.memory()
+		s.memory()
 		shift = memoryUnitShift
 	case 11: // memory.fill
-		s.index("memory", s.m.memories)
+		s.memory()
 		shift = memoryUnitShift
 	case 12: // table.init
 		s.u32()
@@ -350,7 +373,7 @@ func (s *scanner) immediates(op byte) {
 	case op >= 0x28 && op <= 0x3e:
 		s.memoryArgument()
 	case op == 0x3f:
-		s.index("memory", s.m.memories)
+		s.memory()
 	case op == 0x41:
 		s.signed(32)
 	case op == 0x42:
@@ -380,7 +403,7 @@ func (s *scanner) memoryArgument() {
 
 // vector skips the immediates of an instruction after 0xfd.
 func (s *scanner) vector() {
-	switch op := s.u32(); {
+	switch op := s.secondary(); {
 	case op <= 11, op == 92, op == 93: // loads and store of a vector
 		s.memoryArgument()
 	case op == 12, op == 13: // v128.const, i8x16.shuffle

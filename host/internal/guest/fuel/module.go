@@ -316,7 +316,7 @@ func (m *module) constant(r *reader) {
 	case 0xd2:
 		m.take(r.index("function", len(m.functions)))
 	case 0xfd:
-		if sub := r.u32(); sub != 12 {
+		if sub := r.byte(); sub != 12 {
 			r.fail("opcode 0xfd %d in a constant expression", sub)
 		}
 		r.bytes(16)

@@ -3,6 +3,7 @@ package fuel_test
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,37 +33,57 @@ func TestEveryOpcode(t *testing.T) {
 		{0x80, 0x80, 0x80, 0x80, 0}, {0xff, 0xff, 0xff, 0xff, 0x7f}, {1, 0, 0}, {Empty, 0x0b}, {I32, 0x0b},
 	}
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(api.CoreFeaturesV2))
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2))
 	defer func() { require.NoError(t, r.Close(ctx)) }()
-	accepts := func(wasm []byte) bool {
-		c, err := r.CompileModule(ctx, wasm)
-		if err == nil {
-			err = c.Close(ctx)
-		}
-		return err == nil
-	}
 	accepted := 0
 	for _, op := range opcodes {
 		for _, form := range forms {
 			m := &Module{Memories: [][2]int{{1, 1}}, Tables: [][2]int{{2, 2}}, DataCount: true}
 			m.Data(-1, []byte("x"))
 			m.Global(I32, true, I32Const(0)...)
-			f := m.Func(Sig(nil, nil), []byte{I32}, Unreachable, op, form, Unreachable)
+			f := m.Func(Sig(nil, T(I32)), []byte{I32}, Block(Empty, Br(0), op, form, Unreachable), I32Const(42))
 			m.Elements(0, f)
+			m.Export("f", f)
 			wasm := m.Bytes()
-			if !accepts(wasm) {
+			c, err := r.CompileModule(ctx, wasm)
+			if err != nil {
 				continue
 			}
-			accepted++
+			require.NoError(t, c.Close(ctx))
 			out, err := fuel.Rewrite(wasm, fuel.Options{Exact: true})
-			require.NoError(t, err, "opcode %x, immediates %x", op, form)
-			require.True(t, accepts(out), "opcode %x, immediates %x", op, form)
-			if op[0] != 0xd2 && op[0] != 0x40 && !(op[0] == 0xfc && op[1] == 15) && (op[0] < 0x02 || op[0] > 0x11) { // those are written anew
-				require.True(t, bytes.Contains(out, Cat(op, form, Unreachable)), "opcode %x, immediates %x", op, form)
+			if err != nil && (strings.Contains(err.Error(), "shortest form") || strings.Contains(err.Error(), "memory index")) {
+				continue // what wazero reads in two ways
 			}
+			accepted++
+			require.NoError(t, err, "opcode %x, immediates %x", op, form)
+			mod, err := r.Instantiate(ctx, out)
+			require.NoError(t, err, "opcode %x, immediates %x", op, form)
+			mod.ExportedGlobal(fuel.Global).(api.MutableGlobal).Set(100)
+			got, err := mod.ExportedFunction("f").Call(ctx)
+			require.NoError(t, err, "opcode %x, immediates %x", op, form)
+			require.Equal(t, []uint64{42}, got, "opcode %x, immediates %x", op, form)
+			require.NoError(t, mod.Close(ctx))
 		}
 	}
 	require.Greater(t, accepted, 430, "all of WebAssembly 2.0")
+}
+
+// TestHiddenCode has instructions in what a careless reader takes for immediates: wazero
+// ends the block and begins a loop there.
+func TestHiddenCode(t *testing.T) {
+	for name, code := range map[string][]byte{
+		"vector opcode":  Cat(Block(Empty, I32Const(1), BrIf(0), []byte{0xfd, 0x80, 0x00, 0x01, 0x0b}), End),
+		"misc opcode":    {0xfc, 0x8b, 0x00, 0x00},
+		"memory index":   {0x3f, 0x80, 0x00, 0x1a},
+		"memory of copy": {0xfc, 10, 0x80, 0x00, 0},
+		"memory of init": {0xfc, 8, 0, 0x80, 0x00},
+	} {
+		m := &Module{Memories: [][2]int{{1, 1}}, DataCount: true}
+		m.Data(-1, []byte("x"))
+		m.Func(Sig(nil, nil), nil, Unreachable, code)
+		_, err := fuel.Rewrite(m.Bytes(), fuel.Options{})
+		require.Error(t, err, name)
+	}
 }
 
 func TestSeveralResults(t *testing.T) {
