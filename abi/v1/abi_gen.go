@@ -335,24 +335,28 @@ const (
 	SelectorCookie Selector = 10
 	// SelectorSourceIP: Address of the client.
 	SelectorSourceIP Selector = 11
+	// SelectorSourceNetwork: Network of the client, for limits: its IPv4 address, or the /64 of its IPv6 address, such as 2001:db8:1:2::/64 (RFC 5952).
+	SelectorSourceNetwork Selector = 12
 	// SelectorPrincipal: Principal.
-	SelectorPrincipal Selector = 12
+	SelectorPrincipal Selector = 13
 	// SelectorAPIKeyID: Id of the API key.
-	SelectorAPIKeyID Selector = 13
+	SelectorAPIKeyID Selector = 14
 	// SelectorUsagePlanID: Id of the usage plan.
-	SelectorUsagePlanID Selector = 14
+	SelectorUsagePlanID Selector = 15
+	// SelectorCaller: Who calls, for limits: principal: and the principal that authorize established; without one, api_key: and the id of the API key; without both, address: and source_network. Never absent.
+	SelectorCaller Selector = 16
 	// SelectorAPIID: Id of the API.
-	SelectorAPIID Selector = 15
+	SelectorAPIID Selector = 17
 	// SelectorStage: Name of the stage.
-	SelectorStage Selector = 16
+	SelectorStage Selector = 18
 	// SelectorRoute: Route key.
-	SelectorRoute Selector = 17
+	SelectorRoute Selector = 19
 	// SelectorRequestID: Id of the request.
-	SelectorRequestID Selector = 18
+	SelectorRequestID Selector = 20
 	// SelectorStatus: Status of the response.
-	SelectorStatus Selector = 19
+	SelectorStatus Selector = 21
 	// SelectorResponseHeader: All values of a response header, joined by comma and blank.
-	SelectorResponseHeader Selector = 20
+	SelectorResponseHeader Selector = 22
 )
 
 // The ways to get a body.
@@ -761,15 +765,17 @@ var selectorTable = [...]struct {
 	9:  {"context", true},
 	10: {"cookie", true},
 	11: {"source_ip", false},
-	12: {"principal", false},
-	13: {"api_key_id", false},
-	14: {"usage_plan_id", false},
-	15: {"api_id", false},
-	16: {"stage", false},
-	17: {"route", false},
-	18: {"request_id", false},
-	19: {"status", false},
-	20: {"response_header", true},
+	12: {"source_network", false},
+	13: {"principal", false},
+	14: {"api_key_id", false},
+	15: {"usage_plan_id", false},
+	16: {"caller", false},
+	17: {"api_id", false},
+	18: {"stage", false},
+	19: {"route", false},
+	20: {"request_id", false},
+	21: {"status", false},
+	22: {"response_header", true},
 }
 
 func lookUpSelector(name string) Selector {
@@ -796,24 +802,28 @@ func lookUpSelector(name string) Selector {
 		return 10
 	case "source_ip":
 		return 11
-	case "principal":
+	case "source_network":
 		return 12
-	case "api_key_id":
+	case "principal":
 		return 13
-	case "usage_plan_id":
+	case "api_key_id":
 		return 14
-	case "api_id":
+	case "usage_plan_id":
 		return 15
-	case "stage":
+	case "caller":
 		return 16
-	case "route":
+	case "api_id":
 		return 17
-	case "request_id":
+	case "stage":
 		return 18
-	case "status":
+	case "route":
 		return 19
-	case "response_header":
+	case "request_id":
 		return 20
+	case "status":
+		return 21
+	case "response_header":
+		return 22
 	}
 	return 0
 }

@@ -46,7 +46,7 @@ const (
 const (
 	// HookConfigure: Called once for each new instance, before any other hook. Answers with the identity selectors, or an error that refuses the policy.
 	HookConfigure = 1
-	// HookGuard: WAF, resource policy, IP rules: may the request come in at all?
+	// HookGuard: WAF, resource policy, IP rules: may the request come in at all? Also the place for answers that need no credentials, such as CORS preflights.
 	HookGuard = 2
 	// HookAuthorize: Who calls, and may they?
 	HookAuthorize = 3
@@ -142,7 +142,7 @@ const (
 	FieldResponseLatencyUS = 36
 	// FieldIntegrationLatencyUS: Microseconds spent in the integration (map_response, observe).
 	FieldIntegrationLatencyUS = 37
-	// FieldIntegrationStatus: Status that the upstream answered (map_response, observe).
+	// FieldIntegrationStatus: Status that the upstream answered, now or when the answer was put into the cache; absent when a hook or the gateway answered (map_response, observe).
 	FieldIntegrationStatus = 38
 	// FieldCacheStatus: hit, miss, bypass, stale or absent (observe).
 	FieldCacheStatus = 39
@@ -238,7 +238,7 @@ const (
 	DecisionAllow = 1
 	// DecisionDeny: Refused with status, error_type and message.
 	DecisionDeny = 2
-	// DecisionReply: Answer with status, headers and body (map_request, integrate).
+	// DecisionReply: Answer with status, headers and body (guard, map_request, integrate). A guard's reply comes before authorize, as a CORS preflight needs, and after all guards were asked: a deny of any of them wins.
 	DecisionReply = 3
 )
 
@@ -280,7 +280,7 @@ const (
 	OpSetBody = 11
 	// OpSetContext: Set a context value for later hooks and the access log.
 	OpSetContext = 12
-	// OpSetRawQuery: Query to send, byte for byte, without the question mark (map_request).
+	// OpSetRawQuery: Query to send, byte for byte, without the question mark (map_request, integrate).
 	OpSetRawQuery = 13
 )
 
