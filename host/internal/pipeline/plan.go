@@ -183,9 +183,17 @@ func (p *plan) decodeEdits(rec *abi.Result) error {
 	return nil
 }
 
+// value is nil when the field is absent, and not nil when it is empty: no cache key is no
+// caching, an empty one is one entry for each path.
 func (p *plan) value(rec *abi.Result, id abi.ResultField) value {
-	v, _ := rec.Value(id)
-	return p.parse(v)
+	v, ok := rec.Value(id)
+	if !ok {
+		return nil
+	}
+	if parts := p.parse(v); parts != nil {
+		return parts
+	}
+	return value{}
 }
 
 func (p *plan) parse(v abi.Value) value {
