@@ -258,7 +258,7 @@ func (r *request) cacheKey(v value) [32]byte {
 }
 
 // perIdentity tells whether v tells one caller with credentials from another. An API key
-// does not: an app's key is shared by its users.
+// does not, nor does caller, which may be one: an app's key is shared by its users.
 func (v value) perIdentity() bool {
 	for _, p := range v {
 		if p.kind == abi.SelectorPrincipal || p.kind == abi.SelectorHeader && p.arg == "authorization" {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -512,7 +513,11 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	authorize.identity = []string{"header.authorization"}
 	throttle := on(abi.HookThrottle, func(_ in, w out) {
 		scope(w, abi.ScopeRoute)
-		w.Buckets(abi.ResultBuckets, []abi.Bucket{{Rate: 1e9, Burst: 1e9, Cost: 1, Name: []byte("all"), Key: selected("principal")}})
+		var buckets []abi.Bucket
+		for _, by := range []string{"principal", "caller", "source_network"} {
+			buckets = append(buckets, abi.Bucket{Rate: 1e9, Burst: 1e9, Cost: 1, Name: []byte(by), Key: selected(by)})
+		}
+		w.Buckets(abi.ResultBuckets, buckets)
 	})
 	transform := on(abi.HookMapRequest, func(_ in, w out) {
 		scope(w, abi.ScopeRoute)
@@ -531,7 +536,10 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		b.p.ServeExchange(x)
 		b.p.FinishExchange(x, nil)
 	}
-	serve()
-	require.Equal(t, 200, x.Response.Status)
-	require.Zero(t, testing.AllocsPerRun(200, serve))
+	for _, client := range []string{"192.0.2.1:1", "[2001:db8:1:2:3:4:5:6]:1"} {
+		x.Remote = netip.MustParseAddrPort(client)
+		serve()
+		require.Equal(t, 200, x.Response.Status)
+		require.Zero(t, testing.AllocsPerRun(200, serve), client)
+	}
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -115,6 +116,10 @@ func (r *request) selected(dst []byte, s selector) ([]byte, bool) {
 		return append(dst, v...), ok
 	case abi.SelectorSourceIP:
 		return append(dst, r.sourceIP()...), true
+	case abi.SelectorSourceNetwork:
+		return r.appendNetwork(dst), true
+	case abi.SelectorCaller:
+		return r.appendCaller(dst), true
 	case abi.SelectorStatus:
 		return strconv.AppendInt(dst, int64(r.x.Response.Status), 10), r.x.Response.Status != 0
 	case abi.SelectorRequestID:
@@ -122,6 +127,28 @@ func (r *request) selected(dst []byte, s selector) ([]byte, bool) {
 	}
 	text := r.selectedText(s.kind)
 	return append(dst, text...), text != ""
+}
+
+// appendNetwork appends the client's IPv4 address, or the /64 of its IPv6 address: a customer
+// has at least so many addresses (RFC 6177), and would have as many buckets.
+func (r *request) appendNetwork(dst []byte) []byte {
+	addr := r.x.Remote.Addr().Unmap()
+	if !addr.Is6() {
+		return append(dst, r.sourceIP()...)
+	}
+	return netip.PrefixFrom(addr, 64).Masked().AppendTo(dst)
+}
+
+// appendCaller appends who calls. Its first word is the host's, so that the id of an API
+// key cannot pose as a principal, nor either as an address.
+func (r *request) appendCaller(dst []byte) []byte {
+	switch {
+	case r.principal != "":
+		return append(append(dst, "principal:"...), r.principal...)
+	case r.apiKeyID != "":
+		return append(append(dst, "api_key:"...), r.apiKeyID...)
+	}
+	return r.appendNetwork(append(dst, "address:"...))
 }
 
 // selectedText is what the selectors of one plain string select.
