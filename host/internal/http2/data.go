@@ -127,6 +127,7 @@ func (c *conn) endRemote(st *stream) error {
 	st.readable.Broadcast()
 	if st.held {
 		st.held, st.readUntil = false, 0
+		_ = st.endBody() // there is none
 		c.dispatch(st)
 	}
 	return nil

@@ -126,6 +126,15 @@ func start(t testing.TB, h exchange.Handler, change func(*Options)) *gate {
 	return g
 }
 
+// settle waits until no connection is left, and so no handler.
+func (g *gate) settle(t testing.TB) {
+	require.Eventually(t, func() bool {
+		g.Server.mu.Lock()
+		defer g.Server.mu.Unlock()
+		return len(g.Server.conns) == 0
+	}, patience, 100*time.Microsecond)
+}
+
 // reasons are those of the refusals so far.
 func (g *gate) reasons() []string {
 	g.mu.Lock()
@@ -215,10 +224,15 @@ func (c *client) frame(kind, flags uint8, stream uint32, payload []byte) {
 // fields are a block of "name value" pairs; the usual pseudo fields come first unless the
 // first pair is one.
 func (c *client) fields(fields ...string) []byte {
-	c.buf.Reset()
 	if len(fields) == 0 || !strings.HasPrefix(fields[0], ":") {
 		fields = append([]string{":method", "POST", ":scheme", "https", ":authority", "a", ":path", "/"}, fields...)
 	}
+	return c.encode(fields...)
+}
+
+// encode makes a block of "name value" pairs.
+func (c *client) encode(fields ...string) []byte {
+	c.buf.Reset()
 	for i := 0; i < len(fields); i += 2 {
 		if err := c.enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}); err != nil {
 			c.t.Fatal(err)

@@ -117,7 +117,7 @@ func (st *stream) checkBody() *http1.Refusal {
 	r := &st.recv
 	switch {
 	case r.length > 0 && st.remoteDone:
-		return &streamLength.Refusal
+		return errLengthAlone
 	case st.remoteDone || r.length == 0:
 		r.asks = false
 		return nil

@@ -68,6 +68,7 @@ var (
 	errHostDiffers   = &http1.Refusal{Status: 400, Section: "RFC 9113 8.3.1", Reason: "Host differs from the authority"}
 	errLength        = &http1.Refusal{Status: 400, Section: "RFC 9110 8.6", Reason: "bad Content-Length"}
 	errLengthTwice   = &http1.Refusal{Status: 400, Section: "RFC 9110 8.6", Reason: "more than one Content-Length"}
+	errLengthAlone   = &http1.Refusal{Status: 400, Section: "RFC 9113 8.1.1", Reason: "Content-Length without DATA"}
 	errTargetLong    = &http1.Refusal{Status: 414, Section: "RFC 9110 15.5.15", Reason: "target is too long"}
 	errFieldCount    = &http1.Refusal{Status: 431, Section: "RFC 6585 5", Reason: "too many fields"}
 	errHeadLarge     = &http1.Refusal{Status: 431, Section: "RFC 6585 5", Reason: "head is too large"}

@@ -2,7 +2,6 @@ package http2
 
 import (
 	"io"
-	"net/http"
 	"strconv"
 	"sync"
 
@@ -36,7 +35,7 @@ func (st *stream) respond() (err error) {
 		c.s.o.Logger.Error("write response head", "request_id", string(x.ID[:]), "error", http1.ErrUnwritable)
 		problem.BadGateway.Problem().Write(x)
 	}
-	bodyless := x.Method == http.MethodHead || r.Status == http.StatusNoContent || r.Status == http.StatusNotModified
+	bodyless := x.Method == "HEAD" || r.Status == 204 || r.Status == 304
 	whole := bodyless || r.Stream == nil
 	ready := whole || buffered(r.Stream)
 	c.mu.Lock()
@@ -164,11 +163,11 @@ func (st *stream) announced() int64 {
 	if r.Stream != nil || r.Body == nil {
 		length = r.Length
 	}
-	head := st.x.Method == http.MethodHead
+	head := st.x.Method == "HEAD"
 	switch {
-	case r.Status == http.StatusNoContent:
+	case r.Status == 204:
 		return -1
-	case r.Status == http.StatusNotModified || head:
+	case r.Status == 304 || head:
 		if length == 0 && !head {
 			return -1
 		}
@@ -232,9 +231,9 @@ func (st *stream) sendInformational(status int, header *exchange.Header) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case st.started || status < 100 || status > 199 || status == http.StatusSwitchingProtocols:
+	case st.started || status < 100 || status > 199 || status == 101:
 		return errInform
-	case status == http.StatusContinue && !st.recv.asks:
+	case status == 100 && !st.recv.asks:
 		return nil
 	case header != nil && !writable(header):
 		return http1.ErrUnwritable
@@ -242,7 +241,7 @@ func (st *stream) sendInformational(status int, header *exchange.Header) error {
 	if err := st.awaitRoom(); err != nil {
 		return err
 	}
-	st.recv.asks = st.recv.asks && status != http.StatusContinue
+	st.recv.asks = st.recv.asks && status != 100
 	st.appendInformational(status, header)
 	c.flush()
 	return nil
