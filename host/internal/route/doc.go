@@ -19,8 +19,9 @@
 //     path with a control byte, a raw ? or #, overlong UTF-8 or a bad percent-encoding.
 //   - Any other path that a lax reader could take for another one, because it has an empty
 //     segment, a backslash, a ; or the encoding of a letter, digit, -._~, slash,
-//     backslash, ; or %, is read a second time as the laxest reader would: all decoded,
-//     backslashes as slashes, empty segments and parameters dropped. When that is another
+//     backslash, ;, %, ? or #, is read a second time as the laxest reader would: all decoded,
+//     backslashes as slashes, empty segments and parameters dropped, with and without what
+//     a decoded ? or # would cut off. When that is another
 //     route, or none, the path is BadPath. So {proxy+} carries %2F and //, and
 //     /admin%2Fx, //admin and /%61dmin do not slip past the policies of /admin.
 //

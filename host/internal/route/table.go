@@ -124,9 +124,11 @@ func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result 
 		if !ok {
 			return BadPath
 		}
-		again := search{trie: &t.trie}
-		if _, other := t.find(h, method, lax, &again); other != l {
-			return BadPath
+		for _, other := range [...]string{lax, beforeQuery(lax)} {
+			again := search{trie: &t.trie}
+			if _, there := t.find(h, method, other, &again); there != l {
+				return BadPath
+			}
 		}
 	}
 	if api == none {
@@ -149,8 +151,11 @@ func (t *Table[T]) Lookup(authority, method, target string, m *Match[T]) Result 
 // host is the host of an authority.
 func (t *Table[T]) host(authority string) host {
 	name := authority
-	if i := strings.LastIndexByte(name, ':'); i >= 0 && strings.IndexByte(name[i:], ']') < 0 {
-		name = name[:i]
+	for i := len(name) - 1; i >= 0 && name[i] != ']'; i-- {
+		if name[i] == ':' {
+			name = name[:i]
+			break
+		}
 	}
 	name = strings.TrimSuffix(name, ".")
 	if h := t.exact[name]; h.node != 0 {

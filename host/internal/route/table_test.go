@@ -171,7 +171,7 @@ func TestAmbiguousPaths(t *testing.T) {
 		"/%2e/admin", "/%2E%2e/admin", "/x/..%2fadmin", "/x/%2e%2e%5cadmin", "/..;/admin", "/x/..;a=b/admin", "/.%2e/admin", "/admin;a/x",
 		"/admin;a", "/;/admin", "/x%2f..%2f..%2fadmin", "/%252e%252e/admin", "/%2561dmin", "/admin%00", "/admin%0a", "/admin%7f", "/admin\x01",
 		"/admin%", "/admin%2", "/admin%zz", "/%c0%ae%c0%ae/admin", "/%c0%afadmin", "/%e0%80%af", "/%f0%80%80%af", "/admin?x", "/admin#x", "/..",
-		"/x/..", "/.", "/x/.", "admin", "", "*", "/admin//x/..", "/%2525252525252561dmin", "/\\admin", "/x/%5c../admin", "/admin%3bx/y", "/ad min"}
+		"/x/..", "/.", "/x/.", "admin", "", "*", "/admin//x/..", "/%2525252525252561dmin", "/\\admin", "/x/%5c../admin", "/admin%3bx/y", "/ad min", "/admin%3fx", "/admin%23", "/admin%253Fx/y"}
 	for _, s := range spellings {
 		require.Equal(t, "bad path", told(open, host1, "GET", s), s)
 	}
