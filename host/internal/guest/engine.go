@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -86,13 +89,18 @@ func (e *Engine) compile(ctx context.Context, wasm []byte) (m wazero.CompiledMod
 	}()
 	ctx = experimental.WithCompilationWorkers(ctx, workers())
 	m, err = e.runtime.CompileModule(ctx, wasm)
-	if err == nil || e.disk == nil {
+	if err == nil || e.disk == nil || !isCacheError(err) {
 		return m, err
 	}
 	// A file that was damaged since the start, or a disk that is full: neither may refuse a
-	// plugin. Without its files the cache misses; if it still fails, the module is to blame.
-	if clearErr := e.disk.clear(); clearErr != nil {
-		e.log.Warn("clear compilation cache", "error", clearErr)
-	}
+	// plugin. Without its files the cache misses, and what could not be written is in memory.
+	e.log.Warn("compilation cache failed and is emptied", "error", errors.Join(err, e.disk.clear()))
 	return e.runtime.CompileModule(ctx, wasm)
+}
+
+// isCacheError tells a failure of wazero's cache on disk from a fault of the module.
+func isCacheError(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	return errors.As(err, &path) || errors.As(err, &link) || strings.Contains(err.Error(), "compilationcache: ")
 }
