@@ -137,7 +137,7 @@ func SetContext(key string, v Value) Edit { return Edit{wire.OpSetContext, key, 
 type Bucket struct {
 	// Name tells the buckets of a policy apart, in logs and metrics.
 	Name string
-	// Key makes the bucket's identity, such as Select("source_ip"); the zero value is one
+	// Key makes the bucket's identity, such as Select("caller"); the zero value is one
 	// bucket for all.
 	Key Value
 	// Rate is tokens a second.
