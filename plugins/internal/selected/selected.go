@@ -50,6 +50,10 @@ func text(r *wasmgate.Request, name string) string {
 		return r.Query()
 	case "source_ip":
 		return r.SourceIP()
+	case "source_network":
+		return network(r.SourceIP())
+	case "caller":
+		return caller(r)
 	case "principal":
 		return r.Principal()
 	case "api_key_id":
@@ -66,6 +70,46 @@ func text(r *wasmgate.Request, name string) string {
 		return r.ID()
 	}
 	return ""
+}
+
+// network is ip, or the /64 of an IPv6 address in the host's spelling (RFC 5952). Four groups
+// of zeros stand behind, so that :: is always there. net/netip would cost 170 KB.
+func network(ip string) string {
+	if strings.IndexByte(ip, ':') < 0 {
+		return ip
+	}
+	head, tail, short := strings.Cut(ip, "::")
+	groups := split(head)
+	if short {
+		after := split(tail)
+		for len(groups)+len(after) < 8 {
+			groups = append(groups, "0")
+		}
+		groups = append(groups, after...)
+	}
+	n := min(4, len(groups))
+	for n > 0 && groups[n-1] == "0" {
+		n--
+	}
+	return strings.Join(groups[:n], ":") + "::/64"
+}
+
+func split(groups string) []string {
+	if groups == "" {
+		return nil
+	}
+	return strings.Split(groups, ":")
+}
+
+// caller is who calls, as the host says it.
+func caller(r *wasmgate.Request) string {
+	if v := r.Principal(); v != "" {
+		return "principal:" + v
+	}
+	if v := r.APIKeyID(); v != "" {
+		return "api_key:" + v
+	}
+	return "address:" + network(r.SourceIP())
 }
 
 func cookie(r *wasmgate.Request, name string) (string, bool) {

@@ -133,8 +133,8 @@ func takesArgument(name string) (takes, known bool) {
 	switch name {
 	case "header", "param", "path_param", "stage_variable", "context", "cookie", "response_header":
 		return true, true
-	case "method", "authority", "path", "query", "source_ip", "principal", "api_key_id", "usage_plan_id",
-		"api_id", "stage", "route", "request_id", "status":
+	case "method", "authority", "path", "query", "source_ip", "source_network", "principal", "api_key_id", "usage_plan_id",
+		"caller", "api_id", "stage", "route", "request_id", "status":
 		return false, true
 	}
 	return false, false
