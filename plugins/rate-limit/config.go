@@ -15,7 +15,7 @@ type limit struct {
 	rate  float64 // tokens a second
 	burst uint64
 	cost  uint64
-	by    []string // identity, address, route, api, gateway, or a selector
+	by    []string // route, api, gateway, or a selector
 
 	// scoped: by says how far the limit reaches. Otherwise it is one API's: the ann of one
 	// issuer is not the ann of another's.
@@ -23,11 +23,7 @@ type limit struct {
 }
 
 // policy is the decoded config.
-type policy struct {
-	limits   []limit
-	identity bool // some limit goes by identity
-	address  bool // some limit goes by address
-}
+type policy struct{ limits []limit }
 
 // maxLimits is the ABI's max_buckets.
 const maxLimits = 32
@@ -83,8 +79,6 @@ func (p *policy) add(o *config.Object, name string) {
 		o.Fail("cost", "is over burst, so that no request could ever pass")
 	}
 	for _, b := range l.by {
-		p.identity = p.identity || b == "identity"
-		p.address = p.address || b == "address"
 		l.scoped = l.scoped || b == "route" || b == "api" || b == "gateway"
 	}
 	p.limits = append(p.limits, l)
@@ -96,7 +90,7 @@ func by(o *config.Object) (keys []string) {
 	words := v.Items
 	switch v.Kind {
 	case 0:
-		return []string{"identity"}
+		return []string{"caller"}
 	case json.String:
 		words = []json.Value{v}
 	case json.Array:
@@ -123,7 +117,11 @@ func by(o *config.Object) (keys []string) {
 
 func key(word string) (key, fault string) {
 	switch word {
-	case "identity", "address", "api", "gateway":
+	case "identity":
+		return "caller", ""
+	case "address":
+		return "source_network", ""
+	case "api", "gateway":
 		return word, ""
 	}
 	selector, fault := template.Selector(word, template.Request)
