@@ -15,76 +15,101 @@ import (
 	. "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
 )
 
-func TestCache(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "cache")
-	var b bytes.Buffer
-	log := slog.New(slog.NewJSONHandler(&b, nil))
-	wasm := plugin(hook, nil, I64Const(0)).Bytes()
-	use := func() {
-		e, err := guest.New(context.Background(), guest.Options{CacheDir: dir, Logger: log})
-		require.NoError(t, err)
-		defer func() { require.NoError(t, e.Close(context.Background())) }()
-		p := bind(t, e, wasm, guest.Binding{})
-		_, err = p.Call(context.Background(), hook, &ask{hook: hook})
-		require.NoError(t, err)
-	}
-	files := func(suffix bool) (out []string) {
-		require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-			if !d.IsDir() && strings.HasSuffix(path, ".sum") == suffix {
-				out = append(out, path)
-			}
-			return err
-		}))
-		return out
-	}
-	use()
-	require.Len(t, files(false), 1)
-	require.Len(t, files(true), 1)
-	before, err := os.Stat(files(false)[0])
-	require.NoError(t, err)
-	use()
-	after, err := os.Stat(files(false)[0])
-	require.NoError(t, err)
-	require.Equal(t, before.ModTime(), after.ModTime(), "read, not written again")
-	code, err := os.ReadFile(files(false)[0])
-	require.NoError(t, err)
-	for i := range code { // each byte, so also those that wazero does not check
-		if i%97 != 0 {
-			continue
+// cached is a compilation cache with one module, and what the engines on it logged.
+type cached struct {
+	*testing.T
+	dir  string
+	wasm []byte
+	log  bytes.Buffer
+}
+
+func newCached(t *testing.T) *cached {
+	return &cached{T: t, dir: filepath.Join(t.TempDir(), "cache"), wasm: plugin(hook, nil, I64Const(0)).Bytes()}
+}
+
+func (c *cached) engine() *guest.Engine {
+	return newEngine(c, guest.Options{CacheDir: c.dir, Logger: slog.New(slog.NewJSONHandler(&c.log, nil))})
+}
+
+// use calls the module in an engine of its own.
+func (c *cached) use() {
+	p := bind(c, c.engine(), c.wasm, guest.Binding{})
+	_, err := p.Call(context.Background(), hook, &ask{hook: hook})
+	require.NoError(c, err)
+}
+
+func (c *cached) files(sums bool) (out []string) {
+	require.NoError(c, filepath.WalkDir(c.dir, func(path string, d os.DirEntry, err error) error {
+		if !d.IsDir() && strings.HasSuffix(path, ".sum") == sums {
+			out = append(out, path)
 		}
+		return err
+	}))
+	return out
+}
+
+func (c *cached) damage(code []byte) {
+	require.NoError(c, os.WriteFile(c.files(false)[0], code, 0o600))
+}
+
+func TestCacheIsRead(t *testing.T) {
+	c := newCached(t)
+	c.use()
+	require.Len(t, c.files(false), 1)
+	require.Len(t, c.files(true), 1)
+	before, err := os.Stat(c.files(false)[0])
+	require.NoError(t, err)
+	c.use()
+	after, err := os.Stat(c.files(false)[0])
+	require.NoError(t, err)
+	require.Equal(t, before.ModTime(), after.ModTime(), "not written again")
+	require.Empty(t, c.log.String())
+}
+
+func TestDamagedCache(t *testing.T) {
+	c := newCached(t)
+	c.use()
+	code, err := os.ReadFile(c.files(false)[0])
+	require.NoError(t, err)
+	for i := 0; i < len(code); i += 97 { // also bytes that wazero does not check
 		bad := bytes.Clone(code)
 		bad[i] ^= 1
-		require.NoError(t, os.WriteFile(files(false)[0], bad, 0o600))
-		use()
+		c.damage(bad)
+		c.use()
 	}
-	require.NoError(t, os.WriteFile(files(false)[0], nil, 0o600))
-	use()
-	require.Empty(t, b.String())
-	// Damaged while the engine runs.
-	e := newEngine(t, guest.Options{CacheDir: dir, Logger: log})
-	require.NoError(t, os.WriteFile(files(false)[0], []byte("damaged"), 0o600))
-	bind(t, e, wasm, guest.Binding{})
-	require.Contains(t, b.String(), "emptied")
-	b.Reset()
-	// Gone while the engine runs: nothing can be kept.
-	e = newEngine(t, guest.Options{CacheDir: dir, Logger: log})
-	require.NoError(t, os.RemoveAll(dir))
-	bind(t, e, wasm, guest.Binding{})
-	require.NotEmpty(t, b.String())
-	b.Reset()
-	// A faulty module does not cost the others their code.
-	e = newEngine(t, guest.Options{CacheDir: dir, Logger: log})
-	bind(t, e, wasm, guest.Binding{})
-	bad := plugin(hook, nil, I32Const(1))
-	_, err = e.Compile(context.Background(), "bad", bad.Bytes())
+	c.damage(nil)
+	c.use()
+	require.Empty(t, c.log.String())
+}
+
+func TestCacheThatFailsMeanwhile(t *testing.T) {
+	c := newCached(t)
+	c.use()
+	e := c.engine()
+	c.damage([]byte("damaged"))
+	bind(t, e, c.wasm, guest.Binding{})
+	require.Contains(t, c.log.String(), "emptied")
+	c.log.Reset()
+	e = c.engine()
+	require.NoError(t, os.RemoveAll(c.dir)) // nothing can be kept
+	bind(t, e, c.wasm, guest.Binding{})
+	require.NotEmpty(t, c.log.String())
+	e = c.engine()
+	bind(t, e, c.wasm, guest.Binding{})
+	_, err := e.Compile(context.Background(), "bad", plugin(hook, nil, I32Const(1)).Bytes())
 	require.Error(t, err)
-	require.Len(t, files(false), 1)
-	require.NoError(t, os.Chmod(dir, 0o777))
-	use()
-	require.Contains(t, b.String(), "may be written by others")
-	b.Reset()
-	dir = filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(dir, nil, 0o600))
-	use()
-	require.Contains(t, b.String(), "without a cache")
+	require.Len(t, c.files(false), 1, "a faulty module does not cost the others their code")
+}
+
+func TestCacheThatCannotBeUsed(t *testing.T) {
+	c := newCached(t)
+	c.use()
+	require.NoError(t, os.Chmod(c.dir, 0o777))
+	c.use()
+	require.Contains(t, c.log.String(), "may be written by others")
+	c.dir = filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(c.dir, nil, 0o600))
+	c.log.Reset()
+	c.use()
+	require.Contains(t, c.log.String(), "without a cache")
 }
