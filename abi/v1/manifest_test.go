@@ -1,6 +1,8 @@
 package abi_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -217,5 +219,30 @@ func TestInspect(t *testing.T) {
 	m.Imports = append(m.Imports, abi.Import{Module: "wasmgate.kv.v1", Name: "scan"})
 	if err := m.Check(nil); err == nil || !strings.Contains(err.Error(), `"wasmgate.kv.v1" "scan"`) {
 		t.Errorf("check: %v, want the unknown capability named", err)
+	}
+}
+
+func TestInspectIsBounded(t *testing.T) {
+	const preamble = "\x00asm\x01\x00\x00\x00"
+	section := func(id byte, body []byte) []byte {
+		return append(binary.AppendUvarint([]byte{id}, uint64(len(body))), body...)
+	}
+	for name, wasm := range map[string][]byte{
+		"more than 1024 sections":                  bytes.Repeat([]byte{0, 0}, 1025),
+		"1025 imports, want at most 1024":          section(2, binary.AppendUvarint(nil, 1025)),
+		"16385 exports, want at most 16384":        section(7, binary.AppendUvarint(nil, 16385)),
+		"1025 bytes of a name, want at most 1024":  section(7, append(binary.AppendUvarint([]byte{1}, 1025), make([]byte, 2000)...)),
+		"1048576 bytes of a name, want at most 10": section(2, append(binary.AppendUvarint([]byte{1}, 1<<20), make([]byte, 1<<20)...)),
+	} {
+		if _, err := abi.Inspect(append([]byte(preamble), wasm...)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("got %v, want an error with %q", err, name)
+		}
+	}
+	m := &abi.Module{}
+	for range 1024 {
+		m.Imports = append(m.Imports, abi.Import{Module: "wasmgate.x.v1", Name: "f"})
+	}
+	if faults := strings.Count(m.Check(nil).Error(), "check module: "); faults != 16 {
+		t.Errorf("%d faults, want the first 16", faults)
 	}
 }

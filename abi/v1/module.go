@@ -34,6 +34,14 @@ const (
 
 	kindFunction = 0
 	kindMemory   = 2
+
+	// Two bytes make a section and four an import: without bounds a short module takes
+	// gigabytes to look at, and its faults as much of the log.
+	maxSections = 1 << 10
+	maxImports  = 1 << 10
+	maxExports  = 1 << 14
+	maxName     = 1 << 10
+	maxFaults   = 16
 )
 
 // section is one section: all of its bytes, and those after its id and size.
@@ -55,6 +63,9 @@ func sections(wasm []byte) (out []section, err error) {
 		if r.err != nil {
 			return nil, fmt.Errorf("section %d is cut off", rest[0])
 		}
+		if len(out) == maxSections {
+			return nil, fmt.Errorf("more than %d sections", maxSections)
+		}
 		n := len(rest) - len(r.b)
 		out = append(out, section{rest[0], rest[:n], body})
 		rest = rest[n:]
@@ -73,13 +84,13 @@ func Inspect(wasm []byte) (*Module, error) {
 		r := reader{b: s.body}
 		switch s.id {
 		case sectionImport:
-			for n := r.u32(); n > 0 && r.err == nil; n-- {
+			for n := r.count("imports", maxImports); n > 0 && r.err == nil; n-- {
 				i := Import{Module: r.name(), Name: r.name(), Kind: r.byte()}
 				r.skipImport(i.Kind)
 				m.Imports = append(m.Imports, i)
 			}
 		case sectionExport:
-			for n := r.u32(); n > 0 && r.err == nil; n-- {
+			for n := r.count("exports", maxExports); n > 0 && r.err == nil; n-- {
 				e := Export{Name: r.name(), Kind: r.byte()}
 				r.u32()
 				m.Exports = append(m.Exports, e)
@@ -100,10 +111,13 @@ func (m *Module) Exported(name string) bool {
 // Check refuses a module that does not keep the contract or is not what its manifest
 // says: no marker, scratch or memory; an unknown hook or capability; hooks exported and
 // not listed, or listed and not exported; capabilities imported and not asked for, or
-// asked for and not imported. man may be nil. All faults are in the error.
+// asked for and not imported. man may be nil. The error has the first 16 faults.
 func (m *Module) Check(man *Manifest) error {
 	var faults []error
 	fault := func(format string, args ...any) {
+		if len(faults) == maxFaults {
+			return
+		}
 		faults = append(faults, fmt.Errorf("check module: "+format, args...))
 	}
 	for _, name := range []string{Marker, Scratch} {
@@ -215,8 +229,10 @@ type reader struct {
 var errCutOff = errors.New("it is cut off")
 
 func (r *reader) bytes(n uint64) []byte {
-	if r.err != nil || n > uint64(len(r.b)) {
+	if r.err == nil && n > uint64(len(r.b)) {
 		r.err = errCutOff
+	}
+	if r.err != nil {
 		return nil
 	}
 	out := r.b[:n]
@@ -243,11 +259,23 @@ func (r *reader) u32() uint32 {
 			return uint32(v)
 		}
 	}
-	r.err = errors.New("number over 32 bits")
+	if r.err == nil {
+		r.err = errors.New("number over 32 bits")
+	}
 	return 0
 }
 
-func (r *reader) name() string { return string(r.bytes(uint64(r.u32()))) }
+func (r *reader) name() string { return string(r.bytes(uint64(r.count("bytes of a name", maxName)))) }
+
+// count is a u32 of at most limit.
+func (r *reader) count(what string, limit uint32) uint32 {
+	n := r.u32()
+	if n > limit && r.err == nil {
+		r.err = fmt.Errorf("%d %s, want at most %d", n, what, limit)
+		return 0
+	}
+	return n
+}
 
 // skipImport skips what stands after an import's kind.
 func (r *reader) skipImport(kind byte) {
