@@ -237,7 +237,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
-	s.o.Log.Warn("admin request refused", "remote", r.RemoteAddr, "method", r.Method, "target", r.RequestURI,
+	// Without the query, in which a token may stand by mistake.
+	s.o.Log.Warn("admin request refused", "remote", r.RemoteAddr, "method", r.Method, "path", r.URL.Path,
 		"host", r.Host, "status", status, "reason", why)
 	w.Header().Set("Connection", "close")
 	write(w, status, map[string]string{"message": why})
