@@ -540,6 +540,9 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		x.Remote = netip.MustParseAddrPort(client)
 		serve()
 		require.Equal(t, 200, x.Response.Status)
-		require.Zero(t, testing.AllocsPerRun(200, serve), client)
+		allocs := testing.AllocsPerRun(200, serve)
+		if !raceEnabled { // the race detector makes sync.Pool forget at random
+			require.Zero(t, allocs, client)
+		}
 	}
 }
