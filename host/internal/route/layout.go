@@ -52,12 +52,12 @@ func (b *builder) node(at, n int32, literal string) {
 	}
 }
 
-// literals puts a draft and its siblings into a hash table, a quarter of which stays empty.
+// literals puts a draft and its siblings into a hash table, a fifth of which stays empty.
 func (b *builder) literals(last int32) (first, places int32) {
 	for c := last; c != 0; c = b.drafts[c].sibling {
 		places++
 	}
-	places += places/3 + 1
+	places += places/4 + 1
 	first = b.room(places)
 	for c := last; c != 0; c = b.drafts[c].sibling {
 		_, hash := b.trie.seed.scan(b.drafts[c].label, 0)

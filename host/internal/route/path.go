@@ -96,11 +96,11 @@ func quiet(target string) bool {
 	}
 	for i := 0; ; i = min(i+8, last) {
 		here, next := eight(target, i), eight(target, i+1)
-		either := next | 4*ones            // ; is ? without that bit
-		behind := next | 1*ones            // and . is /
-		found := (next - '!'*ones) &^ next // a control or a space
-		found |= zeros(next^0x7f*ones) | zeros(next^'#'*ones) | zeros(next^'%'*ones) | zeros(next^'\\'*ones)
-		found |= zeros(either^'?'*ones) | zeros(here^'/'*ones)&zeros(behind^'/'*ones)
+		found := zeros(here^'/'*ones) & zeros((next|1*ones)^'/'*ones) // . is / without that bit
+		found |= (next - '!'*ones) &^ next                            // a control or a space
+		found |= zeros((next | 0x44*ones) ^ 0x7f*ones)                // ; ? DEL, and {
+		found |= zeros((next | 0x06*ones) ^ 0x27*ones)                // # %, and ! '
+		found |= zeros(next ^ '\\'*ones)
 		if found&highs != 0 {
 			return false
 		}

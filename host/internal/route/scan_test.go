@@ -34,3 +34,23 @@ func TestScan(t *testing.T) {
 	_, two := newSeed().scan("a", 0)
 	require.NotEqual(t, one, two, "nobody can foresee a hash")
 }
+
+// Whatever stands anywhere in a path, quiet says that it is plain only if nothing is to be
+// looked at, and says so of the paths that most requests have.
+func TestQuiet(t *testing.T) {
+	for length := 9; length < 30; length++ {
+		for at := 1; at < length; at++ {
+			for b := range 256 {
+				for _, before := range []byte{'a', '/'} {
+					text := []byte("/" + strings.Repeat("a", length-1))
+					text[at-1], text[at], text[0] = before, byte(b), '/'
+					path := string(text)
+					watched := strings.Contains(path, "//") || strings.Contains(path, "/.") || class[b]&stop != 0 && b != '/'
+					if watched || !strings.ContainsRune("!'{", rune(b)) { // of these it is not sure
+						require.Equal(t, !watched, quiet(path), "%q", path)
+					}
+				}
+			}
+		}
+	}
+}
