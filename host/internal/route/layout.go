@@ -20,7 +20,9 @@ func (b *builder) room(places int32) int32 {
 // node puts a draft at a place, to which a literal leads, or none.
 func (b *builder) node(at, n int32, literal string) {
 	made := node{first: missing}
-	made.length = uint8(copy(made.head[:], literal))
+	_, _, made.start = b.trie.seed.scan(literal, 0)
+	made.length = uint8(min(8, len(literal)))
+	made.length += uint8(copy(made.next[:], literal[made.length:]))
 	way, n := b.way(literal[made.length:], n)
 	made.text, made.rest = b.text(way), uint16(len(way))
 	d := b.drafts[n]
@@ -60,7 +62,7 @@ func (b *builder) literals(last int32) (first, places int32) {
 	places += places/4 + 1
 	first = b.room(places)
 	for c := last; c != 0; c = b.drafts[c].sibling {
-		_, hash := b.trie.seed.scan(b.drafts[c].label, 0)
+		_, hash, _ := b.trie.seed.scan(b.drafts[c].label, 0)
 		i, tag := place(hash, places)
 		for b.trie.tags[first+i] != 0 {
 			i = (i + 1) % places

@@ -15,10 +15,12 @@ func newSeed() seed {
 	return seed{random("start"), random("factor") | 1}
 }
 
-// scan is the end of the segment that starts at at, and its hash: eight bytes a step,
-// because most segments have no more. Equal hashes cost a comparison and nothing else.
-func (s seed) scan(path string, at int) (end int, hash uint64) {
-	for hash = s.start; at < len(path); at += 8 {
+// scan is the end of the segment that starts at at, its hash and its first eight bytes, the
+// first lowest: eight bytes a step, because most segments have no more. Equal hashes cost a
+// comparison and nothing else.
+func (s seed) scan(path string, at int) (end int, hash, first uint64) {
+	hash = s.start
+	for start := at; at < len(path); at += 8 {
 		var word uint64
 		if at+8 <= len(path) {
 			word = eight(path, at)
@@ -27,14 +29,21 @@ func (s seed) scan(path string, at int) (end int, hash uint64) {
 		}
 		if slash := zeros(word^'/'*ones) & highs; slash != 0 {
 			n := uint(bits.TrailingZeros64(slash)) &^ 7
-			if n > 0 {
-				hash = s.mix(hash, word&(1<<(n&63)-1))
+			word &= 1<<(n&63) - 1
+			if at == start {
+				first = word
 			}
-			return at + int(n/8), hash
+			if n > 0 {
+				hash = s.mix(hash, word)
+			}
+			return at + int(n/8), hash, first
+		}
+		if at == start {
+			first = word
 		}
 		hash = s.mix(hash, word)
 	}
-	return len(path), hash
+	return len(path), hash, first
 }
 
 const (

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"encoding/binary"
 	"strings"
 	"testing"
 
@@ -14,24 +15,28 @@ func TestScan(t *testing.T) {
 	for length := range 40 {
 		for _, fill := range []string{"a", "0", "\xaf", "\x80", "\xff", "."} {
 			label := strings.Repeat(fill, length)
-			_, want := s.scan(label, 0)
+			_, want, wantStart := s.scan(label, 0)
+			var eight [8]byte
+			copy(eight[:], label)
+			require.Equal(t, binary.LittleEndian.Uint64(eight[:]), wantStart)
 			for before := range 10 {
 				for _, after := range []string{"", "/", "//", "/x", "/" + strings.Repeat("y", 20)} {
 					path := strings.Repeat("/", before) + label + after
-					end, got := s.scan(path, before)
+					end, got, start := s.scan(path, before)
 					require.Equal(t, before+length, end, "%q from %d", path, before)
 					require.Equal(t, want, got, "%q from %d", path, before)
+					require.Equal(t, wantStart, start, "%q from %d", path, before)
 				}
 			}
 			for i := range length {
 				other := label[:i] + "z" + label[i+1:]
-				_, hash := s.scan(other, 0)
+				_, hash, _ := s.scan(other, 0)
 				require.NotEqual(t, want, hash, "%q and %q", label, other)
 			}
 		}
 	}
-	_, one := newSeed().scan("a", 0)
-	_, two := newSeed().scan("a", 0)
+	_, one, _ := newSeed().scan("a", 0)
+	_, two, _ := newSeed().scan("a", 0)
 	require.NotEqual(t, one, two, "nobody can foresee a hash")
 }
 

@@ -23,16 +23,15 @@ type trie struct {
 // node is a resource that serves something or where paths part, with the way to it: a
 // literal, or none, and what needs no choice after it. Two fill a cache line.
 type node struct {
-	head   [head]byte // what the literal starts with, without the slash
-	length uint8      // of that
-	own    uint8      // how many methods it serves
-	rest   uint16     // length of the text: the rest of the literal, then
-	text   uint32     // segments with their slashes, a variable as {, which is in no literal
+	start  uint64  // of the literal, without the slash: as scan gives it
+	next   [4]byte // what follows that
+	length uint8   // of both together
+	own    uint8   // how many methods it serves
+	rest   uint16  // length of the text: the rest of the literal, then
+	text   uint32  // segments with their slashes, a variable as {, which is in no literal
 	first  leaf
 	more   int32 // its fork, 0 for none
 }
-
-const head = 12
 
 // leaf is one method of a resource.
 type leaf struct {
@@ -121,9 +120,9 @@ func (s *search) walk(n *node, at int) leaf {
 		return missing
 	}
 	f, variables := fork(t.more[n.more:n.more+forkSize]), s.n
-	if end, hash := t.seed.scan(s.path, at+1); end > at+1 {
+	if end, hash, start := t.seed.scan(s.path, at+1); end > at+1 {
 		if first, places := f.literals(); places > 0 {
-			if l := s.literal(first, places, hash, at+1, end); l != missing {
+			if l := s.literal(first, places, hash, start, at+1); l != missing {
 				return l
 			}
 		}
@@ -145,14 +144,14 @@ func (s *search) walk(n *node, at int) leaf {
 	return missing
 }
 
-// literal is the leaf below a literal, which is a part of the path, among those of a hash
+// literal is the leaf below a literal that is at at in the path, among those of a hash
 // table.
-func (s *search) literal(first, places int32, hash uint64, at, end int) leaf {
+func (s *search) literal(first, places int32, hash, start uint64, at int) leaf {
 	t, variables := s.trie, s.n
 	i, tag := place(hash, places)
 	for tags := t.tags[first : first+places]; tags[i] != 0; {
 		if tags[i] == tag {
-			if n := &t.nodes[first+i]; n.starts(s.path[at:end]) {
+			if n := &t.nodes[first+i]; n.starts(start, s.path[at:]) {
 				if l := s.walk(n, at+int(n.length)); l != missing {
 					return l
 				}
@@ -166,9 +165,10 @@ func (s *search) literal(first, places int32, hash uint64, at, end int) leaf {
 	return missing
 }
 
-// starts tells whether the literal starts with the node's head.
-func (n *node) starts(literal string) bool {
-	return len(literal) >= int(n.length) && string(n.head[:n.length]) == literal[:n.length]
+// starts tells whether the path starts with what the node holds of its literal, whose
+// first eight bytes are start. What comes after that, follow compares.
+func (n *node) starts(start uint64, path string) bool {
+	return n.start == start && (n.length <= 8 || len(path) >= int(n.length) && string(n.next[:n.length-8]) == path[8:n.length])
 }
 
 // follow goes a way, and gives the slash or the end of the path where it leads, or -1.
@@ -182,7 +182,7 @@ func (s *search) follow(way string, at int) int {
 			at++
 			continue
 		}
-		end, _ := s.trie.seed.scan(path, at)
+		end, _, _ := s.trie.seed.scan(path, at)
 		if end == at {
 			return -1
 		}
@@ -222,10 +222,10 @@ func (t *trie) mount(n int32, target string) (api int32, length int) {
 	at := &t.nodes[n]
 	api = at.first.route
 	for end := 0; at.more != 0 && end < len(target); {
-		start := end + 1
-		next, hash := t.seed.scan(target, start)
+		next, hash, start := t.seed.scan(target, end+1)
+		literal := target[end+1 : next]
 		end = next
-		if at = t.child(at, target[start:end], hash); at == nil {
+		if at = t.child(at, literal, hash, start); at == nil {
 			break
 		}
 		if at.first != missing {
@@ -236,13 +236,13 @@ func (t *trie) mount(n int32, target string) (api int32, length int) {
 }
 
 // child is the node at the end of a literal below n, or nil.
-func (t *trie) child(n *node, literal string, hash uint64) *node {
+func (t *trie) child(n *node, literal string, hash, start uint64) *node {
 	first, places := fork(t.more[n.more : n.more+forkSize]).literals()
 	i, tag := place(hash, places)
 	for tags := t.tags[first : first+places]; tags[i] != 0; {
 		if tags[i] == tag {
 			c := &t.nodes[first+i]
-			if c.starts(literal) && t.texts[c.text:c.text+uint32(c.rest)] == literal[c.length:] {
+			if c.starts(start, literal) && len(literal) >= int(c.length) && t.texts[c.text:c.text+uint32(c.rest)] == literal[c.length:] {
 				return c
 			}
 		}
