@@ -95,7 +95,8 @@ func quiet(target string) bool {
 		return false
 	}
 	for i := 0; ; i = min(i+8, last) {
-		here, next := eight(target, i), eight(target, i+1)
+		next := eight(target, i+1)
+		here := next<<8 | uint64(target[i])
 		found := zeros(here^'/'*ones) & zeros((next|1*ones)^'/'*ones) // . is / without that bit
 		found |= (next - '!'*ones) &^ next                            // a control or a space
 		found |= zeros((next | 0x44*ones) ^ 0x7f*ones)                // ; ? DEL, and {

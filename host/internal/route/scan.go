@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
-	"unsafe"
 )
 
 // seed makes hashes that nobody can foresee.
@@ -62,7 +61,7 @@ func (s seed) mix(hash, word uint64) uint64 {
 
 // eight is the eight bytes from at, the first lowest.
 func eight(s string, at int) uint64 {
-	return binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), len(s))[at:])
+	return binary.LittleEndian.Uint64([]byte(s[at : at+8])) // not copied: nothing changes it
 }
 
 // rest is the fewer than eight bytes from at on, the first lowest, zeros behind them.
