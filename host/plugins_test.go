@@ -176,12 +176,12 @@ func TestRefusedPlugins(t *testing.T) {
 		content files
 		want    []string
 	}{
-		"no Wasm":            {files{"plugins/x.wasm": "\x7fELF"}, []string{`load plugin "x"`}},
-		"a cut module":       {files{"plugins/x.wasm": string(caller().Bytes()[:60])}, []string{`load plugin "x"`}},
-		"an unknown power":   {files{"plugins/x.wasm": string(withHook(stranger).Bytes())}, []string{`load plugin "x"`, `"wasmgate.shell.v1"`, `"exec"`}},
-		"a power's form":     {files{"plugins/x.wasm": string(withHook(misfit).Bytes())}, []string{`load plugin "x"`, `"wasmgate.http.v1"`}},
-		"a hook's form":      {files{"plugins/x.wasm": string(idle.Bytes())}, []string{`load plugin "x"`, `wg_guard`}},
-		"a built-in's place": {files{"plugins/jwt.wasm": string(caller().Bytes())}, []string{"jwt.wasm", "the id of a built-in plugin"}},
+		"no Wasm":            {files{"plugins/x.wasm": "\x7fELF"}, []string{`plugins/x.wasm`}},
+		"a cut module":       {files{"plugins/x.wasm": string(caller().Bytes()[:60])}, []string{`plugins/x.wasm`}},
+		"an unknown power":   {files{"plugins/x.wasm": string(withHook(stranger).Bytes())}, []string{`plugins/x.wasm`, `"wasmgate.shell.v1"`, `"exec"`}},
+		"a power's form":     {files{"plugins/x.wasm": string(withHook(misfit).Bytes())}, []string{`plugins/x.wasm`, `"wasmgate.http.v1"`}},
+		"a hook's form":      {files{"plugins/x.wasm": string(idle.Bytes())}, []string{`plugins/x.wasm`, `wg_guard`}},
+		"a built-in's place": {files{"plugins/jwt.wasm": string(caller().Bytes())}, []string{"jwt.wasm", "the id of the built-in plugin"}},
 		"a name":             {files{"plugins/X Y.wasm": string(caller().Bytes())}, []string{`plugin id "X Y"`}},
 		"no grant": {files{"plugins/x.wasm": string(caller().Bytes()), "apis/a.yaml": one("{plugin: x}")},
 			[]string{"a.yaml:5:", `"wasmgate.http.v1" "call" needs the grant "http"`}},

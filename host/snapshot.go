@@ -210,7 +210,13 @@ func (b *builder) compileBuiltins(documents *openapi.Set) {
 			}
 		}
 	}
-	b.plugins.compile(b.ctx, slices.Collect(maps.Keys(ids)))
+	b.plugins.compile(b.ctx, slices.Collect(func(yield func(string) bool) {
+		for id := range ids {
+			if b.plugins.isBuiltin(id) && !yield(id) {
+				return
+			}
+		}
+	}))
 }
 
 // policiesOf is the policies of each route in the order that they run: the gateway's, the
@@ -293,19 +299,22 @@ func (b *builder) bindAll(list []model.Policy) (bound []*boundPolicy) {
 	for i := range list {
 		p := &list[i]
 		module, err := b.plugins.get(b.ctx, p.Plugin)
+		if b.plugins.broken[p.Plugin] && errors.Is(err, errNoPlugin) {
+			continue // the file is reported
+		}
 		if errors.Is(err, errNoPlugin) {
 			b.report(p.Position, "plugin", strconv.Quote(p.Plugin), "a plugin that there is: "+strings.Join(b.plugins.ids(), ", "))
 			continue
 		}
 		if err != nil {
-			if _, isFile := b.plugins.files[p.Plugin]; !isFile { // files are reported already
-				b.report(p.Position, "plugin", err.Error(), "")
+			if _, isFile := b.plugins.byFile[p.Plugin]; !isFile { // files are reported already
+				b.problems = append(b.problems, refusal(p.Position, "plugin "+p.Plugin, err))
 			}
 			continue
 		}
 		one, err := b.bind(module, p)
 		if err != nil {
-			b.report(p.Position, "policy "+p.Plugin, err.Error(), "")
+			b.problems = append(b.problems, refusal(p.Position, "policy "+p.Plugin, err))
 			continue
 		}
 		bound = append(bound, one)

@@ -18,11 +18,11 @@ type Problem struct {
 	Path string
 	// Got is what stands there, as written: references are not resolved in it.
 	Got string
-	// Want is what may stand there.
+	// Want is what may stand there; empty when Got says all there is to say.
 	Want string
 }
 
-// String is "file:line:column: key.path: got X, want Y".
+// String is "file:line:column: key.path: got X, want Y", or "...: X" without Want.
 func (p Problem) String() string {
 	var b strings.Builder
 	if at := p.Position.String(); at != "" {
@@ -31,11 +31,10 @@ func (p Problem) String() string {
 	if p.Path != "" {
 		b.WriteString(p.Path + ": ")
 	}
-	b.WriteString("got " + p.Got)
-	if p.Want != "" {
-		b.WriteString(", want " + p.Want)
+	if p.Want == "" {
+		return b.String() + p.Got
 	}
-	return b.String()
+	return b.String() + "got " + p.Got + ", want " + p.Want
 }
 
 // MarshalJSON gives an object with file, line, column, path, got and want.
