@@ -177,9 +177,7 @@ func (c *conn) await() error {
 	c.mu.Unlock()
 	if idle {
 		c.dec.Trim()
-		if err := c.in.wait(c.t); err != nil {
-			return err
-		}
+		return c.in.wait(c.t)
 	}
 	return c.in.fill(c.t)
 }

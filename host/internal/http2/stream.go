@@ -23,6 +23,7 @@ type stream struct {
 
 	refusal    *http1.Refusal // answered in the handler's place
 	err        error          // why the stream is of no use any more
+	opened     bool           // it is one of the connection's streams
 	working    bool           // a worker has it
 	counted    bool           // it has one of the connection's slots
 	held       bool           // not handed over before its end was seen
@@ -83,7 +84,7 @@ func (c *conn) find(id uint32) *stream {
 func (c *conn) open(st *stream) {
 	c.ids, c.streams = append(c.ids, st.id), append(c.streams, st)
 	c.slots++
-	st.counted = true
+	st.opened, st.counted = true, true
 	st.window = c.initialWindow
 }
 
@@ -98,6 +99,7 @@ func (c *conn) remove(st *stream, ours bool) {
 			break
 		}
 	}
+	st.opened = false
 	c.closed.add(st.id, ours)
 	c.unacked += int64(st.recv.drop())
 }
@@ -176,6 +178,9 @@ func (st *stream) serve() {
 	}
 	st.ctx.cancel()
 	c.mu.Lock()
+	if st.opened { // the connection broke before the answer was out
+		c.remove(st, false)
+	}
 	c.uncount(st)
 	st.release()
 	c.leave()
