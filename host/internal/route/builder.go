@@ -150,7 +150,9 @@ func (b *builder) list(names []string) int32 {
 	key := strings.Join(names, "/")
 	start, ok := b.lists[key]
 	if !ok {
-		start = int32(len(b.names))
+		if start = int32(len(b.names)); start > math.MaxInt32>>8 {
+			b.problem("more than %d names of variables", math.MaxInt32>>8)
+		}
 		b.names = append(b.names, names...)
 		b.lists[key] = start
 	}

@@ -1,14 +1,10 @@
 package route
 
-import (
-	"slices"
-)
-
 // trie is the resources of all APIs, a tree for each, and the base paths of all hosts,
 // laid out for few cache misses: a lookup in a large table is waiting for memory, and
 // little else. The literals below a node are an open hash table of nodes. A byte of each
 // one's hash stands apart in tags, all of which stay in the cache: so a literal that is not
-// there touches no node, and one that is touches one, in one cache line. Resources that
+// there touches hardly a node, and one that is touches one, in one cache line. Resources that
 // serve nothing and do not branch are no nodes but text on the way to the next.
 type trie struct {
 	nodes   []node
@@ -95,8 +91,10 @@ func methods() []string {
 
 // number is the number of a method.
 func (t *trie) number(method string) uint8 {
-	if i := slices.Index(t.methods, method); i > 0 {
-		return uint8(i)
+	for i, known := range t.methods[1:] {
+		if known == method {
+			return uint8(i + 1)
+		}
 	}
 	return unknown
 }
