@@ -20,6 +20,8 @@ const (
 	costReset    = 10 // a request for nothing: reset by the client or for its fault
 	costRefused  = 5  // a request that was refused
 	costSettings = 20
+	// A block may hold very many references to one field; one more for each so many of them.
+	fieldsPerCost = 50
 
 	gainRequest = 5 // an answer that was sent whole
 	gainData    = 2 // a DATA frame that was sent, and one for each gainBytes in it:

@@ -102,7 +102,7 @@ func (c *conn) takeRequest(id uint32, b []byte) error {
 	if refusal != nil {
 		st.refusal, st.recv.refusal = refusal, refusal
 		c.dispatch(st)
-		return c.chargeLocked(costRefused)
+		return c.chargeLocked(costRefused + int64(st.skipped/fieldsPerCost))
 	}
 	if st.recv.length == 0 && !st.remoteDone {
 		st.held, st.readUntil = true, c.s.o.Now()+int64(c.s.o.Body)
@@ -199,6 +199,7 @@ func (st *stream) readHead(b []byte) (refusal *http1.Refusal, err error) {
 			break
 		}
 		if refusal != nil || over != nil {
+			st.skipped++
 			continue
 		}
 		if h.size += len(field.Name) + len(field.Value) + 32; h.size > lim.Head {

@@ -22,6 +22,7 @@ type stream struct {
 	scratch [32]byte
 
 	refusal    *http1.Refusal // answered in the handler's place
+	skipped    int            // fields of the head that were too many
 	err        error          // why the stream is of no use any more
 	opened     bool           // it is one of the connection's streams
 	working    bool           // a worker has it
@@ -112,7 +113,9 @@ func (c *conn) complete(st *stream) {
 	}
 	c.remove(st, !st.remoteDone)
 	c.uncount(st)
-	c.budget.earn(gainRequest)
+	if st.refusal == nil {
+		c.budget.earn(gainRequest)
+	}
 	c.finishIfDrained()
 }
 
