@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -231,6 +232,32 @@ func TestTrailersAndInformational(t *testing.T) {
 	require.Equal(t, "body", body)
 	require.Equal(t, []string{"103 </a>"}, hints)
 	require.Contains(t, string(x.Response.Trailer.Get("x-sum")), "!")
+}
+
+// What comes together with the head of a stream is passed on at once, wherever a chunk is cut.
+func TestStreamsArePassedOnAtOnce(t *testing.T) {
+	for _, first := range []string{"", "5", "5\r\nhel", "5\r\nhello", "5\r\nhello\r", "5\r\nhello\r\n", "5\r\nhello\r\n7"} {
+		leave := make(chan struct{})
+		s := script(t, func(_ int64, _ *http.Request, c net.Conn) bool {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"+first)
+			<-leave
+			return false
+		})
+		f := newForwarder(t, Options{})
+		x := newExchange("")
+		require.NoError(t, f.Do(x, &Call{Upstream: upstreamOf(t, f, s.url), Method: "GET", Path: "/", Timeout: 10 * time.Second}), "%q", first)
+		require.NotNil(t, x.Response.Stream)
+		if _, data, ok := strings.Cut(first, "\n"); ok {
+			data, _, _ = strings.Cut(data, "\r")
+			got := make([]byte, len(data))
+			_, err := io.ReadFull(x.Response.Stream, got)
+			require.NoError(t, err)
+			require.Equal(t, data, string(got))
+		}
+		x.Response.Stream.Close()
+		x.Release()
+		close(leave)
+	}
 }
 
 // Informational answers while a body is sent do not end it.

@@ -90,7 +90,7 @@ func (k *call) receiveStream(c *conn) error {
 	resp := &k.x.Response
 	room := resp.Room(smallBody)
 	n := 0
-	for c.resp.Framing == http1.Chunked && n < len(room) && c.reader.Buffered() > 0 {
+	for c.resp.Framing == http1.Chunked && n < len(room) && c.body.Buffered() > 0 {
 		m, err := c.body.Read(room[n:])
 		n += m
 		if err == io.EOF {

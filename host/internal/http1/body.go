@@ -58,6 +58,14 @@ func (b *Body) Left() int64 {
 
 // Buffered is more than 0 when a Read returns without waiting for the peer.
 func (b *Body) Buffered() int {
+	if b.err == nil && b.framing == Chunked && b.left == 0 {
+		// What is there may be the end of a chunk, or the beginning of a chunk's size.
+		if err := b.nextChunk(false); err == ErrIncomplete {
+			return 0
+		} else if err != nil {
+			b.err = err
+		}
+	}
 	if b.err != nil {
 		return 1
 	}

@@ -147,3 +147,48 @@ func TestBodyLimits(t *testing.T) {
 		require.Equal(t, err, err2, "errors stay")
 	}
 }
+
+// onceReader gives all it has at once and is not to be asked again.
+type onceReader struct {
+	text  string
+	asked int
+}
+
+func (r *onceReader) Read(p []byte) (int, error) {
+	r.asked++
+	n := copy(p, r.text)
+	r.text = r.text[n:]
+	return n, nil
+}
+
+// TestBufferedReadsDoNotWait cuts a chunked body at each byte: while Buffered is more than
+// 0, Read gives what is there and does not ask for more, which may be minutes away.
+func TestBufferedReadsDoNotWait(t *testing.T) {
+	const head, body = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "3\r\nabc\r\n2;x=\"y\"\r\nde\r\n0\r\na: b\r\n\r\n"
+	lim := DefaultLimits()
+	for cut := range len(body) + 1 {
+		var (
+			p          Response
+			h, trailer exchange.Header
+			r          Reader
+			b          Body
+			got        []byte
+		)
+		src := &onceReader{text: head + body[:cut]}
+		r.Reset(src)
+		require.NoError(t, r.Fill())
+		require.NoError(t, r.Response(&p, &h, "GET", &lim))
+		b.Reset(&r, p.Framing, p.Length, -1, &trailer, &lim)
+		for !b.Done() && b.Buffered() > 0 {
+			piece := make([]byte, 2)
+			n, err := b.Read(piece)
+			got = append(got, piece[:n]...)
+			require.True(t, err == nil || err == io.EOF, err)
+		}
+		require.Equal(t, 1, src.asked, "%q", body[:cut])
+		require.Equal(t, cut == len(body), b.Done())
+		first, second := strings.Index(body, "abc"), strings.Index(body, "de")
+		want := min(max(0, cut-first), 3) + min(max(0, cut-second), 2)
+		require.Equal(t, "abcde"[:want], string(got), "%q", body[:cut])
+	}
+}
