@@ -16,12 +16,11 @@ var bans = []ban{
 		"the sandbox has one owner; everybody else sees a plugin through an interface"},
 	{"github.com/valyala/fasthttp", []string{"cmd/wasmgate-bench"}, false,
 		"it is lenient where we are strict; an oracle in tests, a peer in the benchmark"},
-	{"golang.org/x/net/http2", []string{"host/internal/listen"}, false,
-		"nothing above the door knows the protocol version"},
+	{"golang.org/x/net/http2", nil, false, "HTTP/2 is host/internal/http2's; an oracle and a client in tests"},
 	{"net/http", []string{
 		"cmd", "examples", // clients and upstreams
 		"host/internal/control",          // the admin plane
-		"host/internal/listen",           // what x/net/http2 serves with
+		"host/internal/listen",           // its constants
 		"host/internal/tls",              // the ACME client
 		"host/internal/problem/generate", // status texts, when generating
 		"host/internal/jwks",             // key sets over the network

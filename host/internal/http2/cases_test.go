@@ -165,9 +165,14 @@ func (p *player) play(step string) {
 		quoted = expand(p.t, step[i:])
 		words = strings.Fields(step[:i])
 	}
+	p.step(words, quoted)
+}
+
+// step plays a step of one line: its words, and the text behind them.
+func (p *player) step(words []string, quoted string) {
 	arg := func(i int) uint32 {
 		n, err := strconv.ParseUint(words[i], 0, 32)
-		require.NoError(p.t, err, step)
+		require.NoError(p.t, err, words)
 		return uint32(n)
 	}
 	flags := uint8(0)
@@ -185,12 +190,10 @@ func (p *player) play(step string) {
 		p.send([]byte(quoted))
 	case "frame": // type flags stream "payload"
 		p.frame(uint8(arg(1)), uint8(arg(2)), arg(3), []byte(quoted))
-	case "head", "plain":
-		id, encode := arg(1), p.client.fields
-		if words[0] == "plain" {
-			encode = p.encode
-		}
-		p.head = func(fields []string) { p.frame(frameHeaders, flags, id, encode(fields...)) }
+	case "head":
+		p.head = p.headFrame(arg(1), flags, p.client.fields)
+	case "plain":
+		p.head = p.headFrame(arg(1), flags, p.encode)
 	case "block":
 		p.frame(frameHeaders, flags, arg(1), []byte(quoted))
 	case "cont":
@@ -204,21 +207,27 @@ func (p *player) play(step string) {
 	case "ping":
 		p.frame(framePing, 0, 0, []byte(quoted))
 	case "settings":
-		var b []byte
-		for _, w := range words[1:] {
-			id, value, _ := strings.Cut(w, "=")
-			i, err1 := strconv.Atoi(id)
-			v, err2 := strconv.ParseUint(value, 10, 32)
-			require.NoError(p.t, errors.Join(err1, err2))
-			b = appendSetting(b, uint16(i), uint32(v))
-		}
-		p.frame(frameSettings, 0, 0, b)
+		p.frame(frameSettings, 0, 0, settingsOf(p.t, words[1:]))
 	case "wait":
-		want := strings.Join(words[1:], " ")
-		p.events = append(p.events, p.until(want)...)
+		p.events = append(p.events, p.until(strings.Join(words[1:], " "))...)
 	default:
-		p.t.Fatalf("unknown step %q", step)
+		p.t.Fatalf("unknown step %q", words)
 	}
+}
+
+func (p *player) headFrame(id uint32, flags uint8, encode func(...string) []byte) func([]string) {
+	return func(fields []string) { p.frame(frameHeaders, flags, id, encode(fields...)) }
+}
+
+func settingsOf(t testing.TB, words []string) (b []byte) {
+	for _, w := range words {
+		id, value, _ := strings.Cut(w, "=")
+		i, err1 := strconv.Atoi(id)
+		v, err2 := strconv.ParseUint(value, 10, 32)
+		require.NoError(t, errors.Join(err1, err2))
+		b = appendSetting(b, uint16(i), uint32(v))
+	}
+	return b
 }
 
 // expand makes of a Go string literal or plain text what it says; *N(x) is N times x.

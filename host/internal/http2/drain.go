@@ -5,6 +5,7 @@ type drainState struct {
 	step  uint8 // 0 none, 1 announced, 2 the last stream is settled
 	last  uint32
 	until int64 // when step 2 comes at the latest
+	late  bool  // the first request is the last: told before that, its client would have none
 }
 
 // drainPing is the PING whose answer shows that the client has seen the announcement.

@@ -3,6 +3,7 @@ package http2
 import (
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,29 +46,45 @@ type attack struct {
 // TestFloods: each attack costs bounded memory and requests at work, ends the way it
 // should, and a client beside it is answered as before.
 func TestFloods(t *testing.T) {
-	const calm = "goaway ENHANCE_YOUR_CALM"
-	get := func(c *client, id uint32, end bool) []byte {
-		b := c.fields(":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/slow")
-		flags := uint8(flagEndHeaders)
-		if end {
-			flags |= flagEndStream
-		}
-		return append(appendFrameHeader(nil, len(b), frameHeaders, flags, id), b...)
+	for _, a := range slices.Concat(frameFloods(), requestFloods()) {
+		t.Run(a.name, func(t *testing.T) { flood(t, &a) })
 	}
-	reset := func(b []byte, id uint32) []byte { return appendRSTStream(b, id, codeCancel) }
+}
+
+const calm = "goaway ENHANCE_YOUR_CALM"
+
+// slowRequest is a HEADERS frame whose handler does not return during the attack.
+func slowRequest(c *client, id uint32, end bool) []byte {
+	b := c.fields(":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/slow")
+	flags := uint8(flagEndHeaders)
+	if end {
+		flags |= flagEndStream
+	}
+	return append(appendFrameHeader(nil, len(b), frameHeaders, flags, id), b...)
+}
+
+func largeRequest(c *client, id uint32) []byte {
+	b := c.fields(":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/large")
+	return append(appendFrameHeader(nil, len(b), frameHeaders, flagEndHeaders|flagEndStream, id), b...)
+}
+
+// bombRequest is many references to one large field.
+func bombRequest(c *client, n uint32) []byte {
+	if n == 0 {
+		b := c.fields("x", strings.Repeat("y", 3900))
+		return append(appendFrameHeader(nil, len(b), frameHeaders, flagEndHeaders|flagEndStream, 1), b...)
+	}
+	b := append(c.fields(), strings.Repeat("\xbe", 16000)...)
+	return append(appendFrameHeader(nil, len(b), frameHeaders, flagEndHeaders|flagEndStream, 2*n+1), b...)
+}
+
+// frameFloods are those of frames that are no requests.
+func frameFloods() []attack {
 	frame := func(kind, flags uint8, stream uint32, payload string) func(*client, uint32) []byte {
 		b := append(appendFrameHeader(nil, len(payload), kind, flags, stream), payload...)
 		return func(*client, uint32) []byte { return b }
 	}
-	bomb := func(c *client, n uint32) []byte {
-		if n == 0 {
-			b := c.fields("x", strings.Repeat("y", 3900))
-			return append(appendFrameHeader(nil, len(b), frameHeaders, flagEndHeaders|flagEndStream, 1), b...)
-		}
-		b := append(c.fields(), strings.Repeat("\xbe", 16000)...)
-		return append(appendFrameHeader(nil, len(b), frameHeaders, flagEndHeaders|flagEndStream, 2*n+1), b...)
-	}
-	for _, a := range []attack{
+	return []attack{
 		{name: "PING", round: frame(framePing, 0, 0, "12345678"), rounds: 20_000, end: calm},
 		{name: "PING without reading", round: frame(framePing, 0, 0, "12345678"), rounds: 500_000, deaf: true, end: calm},
 		{name: "SETTINGS", round: frame(frameSettings, 0, 0, "\x00\x04\x00\x00\x00\x01"), rounds: 20_000, end: calm},
@@ -78,13 +95,13 @@ func TestFloods(t *testing.T) {
 		{name: "GOAWAY", round: frame(frameGoAway, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x00"), rounds: 20_000, end: calm},
 		{name: "empty DATA", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
 			if n == 0 {
-				return get(c, 1, false)
+				return slowRequest(c, 1, false)
 			}
 			return appendFrameHeader(nil, 0, frameData, 0, 1)
 		}},
 		{name: "DATA that is padding", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
 			if n == 0 {
-				return get(c, 1, false)
+				return slowRequest(c, 1, false)
 			}
 			return append(appendFrameHeader(nil, 3, frameData, flagPadded, 1), 2, 0, 0)
 		}},
@@ -100,46 +117,48 @@ func TestFloods(t *testing.T) {
 			}
 			return append(appendFrameHeader(nil, maxFrame, frameContinuation, 0, 1), strings.Repeat("\x00", maxFrame)...)
 		}},
+	}
+}
+
+// requestFloods are those of requests.
+func requestFloods() []attack {
+	return []attack{
 		{name: "rapid reset (CVE-2023-44487)", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
-			return reset(get(c, 2*n+1, true), 2*n+1)
+			return appendRSTStream(slowRequest(c, 2*n+1, true), 2*n+1, codeCancel)
 		}},
 		{name: "rapid reset of refused streams", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
-			return get(c, 2*n+1, true)
+			return slowRequest(c, 2*n+1, true)
 		}},
 		{name: "made to reset by increments of zero (CVE-2025-8671)", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
-			return appendWindowUpdate(get(c, 2*n+1, true), 2*n+1, 0)
+			return appendWindowUpdate(slowRequest(c, 2*n+1, true), 2*n+1, 0)
 		}},
 		{name: "made to reset by overflow (CVE-2025-8671)", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
-			return appendWindowUpdate(get(c, 2*n+1, true), 2*n+1, maxWindow)
+			return appendWindowUpdate(slowRequest(c, 2*n+1, true), 2*n+1, maxWindow)
 		}},
 		{name: "made to reset by DATA behind the end (CVE-2025-8671)", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
-			return append(appendFrameHeader(get(c, 2*n+1, true), 1, frameData, 0, 2*n+1), 'x')
+			return append(appendFrameHeader(slowRequest(c, 2*n+1, true), 1, frameData, 0, 2*n+1), 'x')
 		}},
 		{name: "made to reset by malformed heads", rounds: 20_000, end: calm, round: func(c *client, n uint32) []byte {
 			return append(appendFrameHeader(nil, 1, frameHeaders, flagEndHeaders|flagEndStream, 2*n+1), 0x82)
 		}},
-		{name: "HPACK bomb", rounds: 2000, end: calm, round: bomb},
-		{name: "HPACK bomb with windows shut (CVE-2026-47774)", rounds: 90, settings: []uint32{settingInitialWindow, 0}, round: bomb},
+		{name: "HPACK bomb", rounds: 2000, end: calm, round: bombRequest},
+		{name: "HPACK bomb with windows shut (CVE-2026-47774)", rounds: 90, settings: []uint32{settingInitialWindow, 0}, round: bombRequest},
 		{name: "windows shut", rounds: 100, settings: []uint32{settingInitialWindow, 0}, round: func(c *client, n uint32) []byte {
-			b := c.fields(":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/large")
-			return append(appendFrameHeader(nil, len(b), frameHeaders, flagEndHeaders|flagEndStream, 2*n+1), b...)
+			return largeRequest(c, 2*n+1)
 		}},
 		{name: "windows open and nothing read", rounds: 100, deaf: true, settings: []uint32{settingInitialWindow, maxWindow}, round: func(c *client, n uint32) []byte {
 			if n == 0 {
 				return appendWindowUpdate(nil, 0, maxWindow-defaultWindow)
 			}
-			b := c.fields(":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/large")
-			return append(appendFrameHeader(nil, len(b), frameHeaders, flagEndHeaders|flagEndStream, 2*n+1), b...)
+			return largeRequest(c, 2*n+1)
 		}},
 		{name: "bodies that nobody reads", rounds: 100, round: func(c *client, n uint32) []byte {
-			b := get(c, 2*n+1, false)
+			b := slowRequest(c, 2*n+1, false)
 			for range 40 { // more than any window
 				b = append(appendFrameHeader(b, 256, frameData, 0, 2*n+1), make([]byte, 256)...)
 			}
 			return b
 		}},
-	} {
-		t.Run(a.name, func(t *testing.T) { flood(t, &a) })
 	}
 }
 
@@ -179,20 +198,10 @@ func flood(t *testing.T, a *attack) {
 	}
 	var slowest time.Duration
 	peak := before
-	done := make(chan struct{})
-	go func() { // waited for below
-		defer close(done)
-		attackers.Wait()
-	}()
-	for running := true; running; {
-		select {
-		case <-done:
-			running = false
-		case <-time.After(10 * time.Millisecond):
-		}
+	watch(&attackers, func() {
 		slowest = max(slowest, ask())
 		peak = max(peak, heap())
-	}
+	})
 	t.Logf("heap grew by %d KiB, %d requests at once, the canary waited for at most %v", (peak-before)>>10, h.most.Load(), slowest)
 	require.Less(t, peak-before, int64(100<<20))
 	require.LessOrEqual(t, h.most.Load(), int64(100*n+1))
@@ -204,6 +213,22 @@ func flood(t *testing.T, a *attack) {
 		require.Equal(t, a.end, end)
 	}
 	close(leave)
+}
+
+// watch looks again and again until the attackers are done, and once more.
+func watch(attackers *sync.WaitGroup, look func()) {
+	done := make(chan struct{})
+	go func() { // waited for below
+		defer close(done)
+		attackers.Wait()
+	}()
+	for running := true; running; look() {
+		select {
+		case <-done:
+			running = false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // run attacks and tells how the connection ended.

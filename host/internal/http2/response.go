@@ -156,26 +156,17 @@ func (st *stream) sendHead(end bool) error {
 	return nil
 }
 
-// announced is the length that the answer's head tells, -1 when it tells none (RFC 9110 8.6).
+// announced is the length that the answer's head tells, -1 when it tells none (RFC 9110
+// 8.6). Go's clients take a 304 with a length for an answer that was cut short.
 func (st *stream) announced() int64 {
 	r := &st.x.Response
-	length := int64(len(r.Body))
-	if r.Stream != nil || r.Body == nil {
-		length = r.Length
-	}
-	head := st.x.Method == "HEAD"
 	switch {
-	case r.Status == 204:
+	case r.Status == 204 || r.Status == 304:
 		return -1
-	case r.Status == 304 || head:
-		if length == 0 && !head {
-			return -1
-		}
-		return length
-	case r.Stream == nil:
-		return int64(len(r.Body))
+	case r.Stream != nil || r.Body == nil && st.x.Method == "HEAD":
+		return r.Length
 	}
-	return length
+	return int64(len(r.Body))
 }
 
 // finishHead makes the block in b[start+headerSize:] a HEADERS frame, and what is too

@@ -98,11 +98,8 @@ func (s *Server) Serve(p Peer) {
 	s.mu.Lock()
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
-	draining := s.draining
+	c.drained.late = s.draining
 	s.mu.Unlock()
-	if draining {
-		c.drain()
-	}
 	c.serve()
 	s.mu.Lock()
 	last := s.conns[len(s.conns)-1]

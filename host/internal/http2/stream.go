@@ -162,6 +162,9 @@ func (c *conn) dispatch(st *stream) {
 	c.active++
 	c.idleSince = 0
 	c.s.workers.start(task{c, st})
+	if c.drained.late {
+		c.drainLocked()
+	}
 }
 
 // serve answers st, on a worker.

@@ -104,8 +104,7 @@ func (c *conn) serve() {
 		defer f(protocol, false)
 	}
 	if protocol == "HTTP/2.0" {
-		c.phase.Store(0)
-		c.s.http2.serve(c)
+		c.serveHTTP2()
 		return
 	}
 	c.reader.Reset(c.rw)
@@ -166,8 +165,8 @@ func (s *Server) handle(h exchange.Handler, x *exchange.Exchange) {
 // errBroken tells a handler that its answer did not arrive as a whole.
 var errBroken = errors.New("the answer was broken off")
 
-// finish tells the handler that its answer is out.
-func (s *Server) finish(h exchange.Handler, x *exchange.Exchange, whole bool) {
+// finish tells the handler that its answer is out, or why it was broken off.
+func (s *Server) finish(h exchange.Handler, x *exchange.Exchange, err error) {
 	f, ok := h.(exchange.Finisher)
 	if !ok {
 		return
@@ -177,11 +176,7 @@ func (s *Server) finish(h exchange.Handler, x *exchange.Exchange, whole bool) {
 			s.o.Logger.Error("finish request: panic", "request_id", string(x.ID[:]), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	if whole {
-		f.FinishExchange(x, nil)
-	} else {
-		f.FinishExchange(x, errBroken)
-	}
+	f.FinishExchange(x, err)
 }
 
 // identify gives x its id, a random UUID (RFC 9562 5.4), and its seed.

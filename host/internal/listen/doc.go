@@ -3,8 +3,8 @@
 // what brought it.
 //
 // It answers for RFC 9112 section 9 (connections, pipelining, persistence, closing), RFC
-// 9110 sections 7.8 (no upgrades), 10.1.1 (Expect) and 15.2 (1xx), RFC 9113 with
-// x/net/http2 under an adapter; the syntax is http1's. It refuses whatever http1 refuses,
+// 9110 sections 7.8 (no upgrades), 10.1.1 (Expect) and 15.2 (1xx); the syntax of
+// HTTP/1.1 is http1's, and HTTP/2 is package http2's. It refuses whatever http1 refuses,
 // requests and peers beyond [Limits], and those slower than [Timeouts]. After a refusal
 // the connection ends. The plain listener redirects to HTTPS and answers ACME's http-01,
 // nothing else.

@@ -79,7 +79,11 @@ func (c *conn) serveRequest(x *exchange.Exchange) fate {
 	c.enterHandler()
 	c.s.handle(c.handler, x)
 	next := c.respond(x)
-	c.s.finish(c.handler, x, next != aborted)
+	var err error
+	if next == aborted {
+		err = errBroken
+	}
+	c.s.finish(c.handler, x, err)
 	return next
 }
 

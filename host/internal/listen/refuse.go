@@ -20,8 +20,8 @@ type Refused struct {
 	Reason   string // one of a fixed set, fit to label a metric
 }
 
-// Reasons of [Refused] beside those of http1.Refusal and of x/net/http2, which start
-// with "HTTP/2 error: ".
+// Reasons of [Refused] beside those of http1.Refusal and of http2, some of which are the
+// same.
 const (
 	ReasonConnections = "too many connections"
 	ReasonAddress     = "too many connections from one address"

@@ -13,13 +13,14 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
+	"github.com/wasmgate/wasmgate/host/internal/http2"
 )
 
 // Server serves two listeners. Make one with [New]; it serves once.
 type Server struct {
 	o       Options
 	tls     *tls.Config
-	http2   *http2Server
+	http2   *http2.Server // nil without HTTPS
 	plain   exchange.Handler
 	warden  warden
 	syntax  http1.Limits // of strangers
@@ -61,10 +62,7 @@ func New(o Options) (*Server, error) {
 		// Full records from the start: ours are answers that are ready, and each record
 		// is a system call.
 		s.tls.DynamicRecordSizingDisabled = true
-		var err error
-		if s.http2, err = newHTTP2Server(s); err != nil {
-			return nil, err
-		}
+		s.http2 = newHTTP2(s)
 	}
 	return s, nil
 }
@@ -96,6 +94,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	accepting.Wait()
 	close(s.accepted)
 	s.running.Wait()
+	if s.http2 != nil {
+		s.http2.Close()
+	}
 	cancelled()
 	close(wardenStop)
 	<-wardenDone
@@ -111,7 +112,7 @@ func (s *Server) Retire() {
 	s.retiring.Store(true)
 	s.stopAccepting()
 	if s.http2 != nil {
-		s.http2.drain()
+		s.http2.Drain()
 	}
 	<-s.accepted
 }
@@ -130,7 +131,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	s.warden.closeIdle()
 	if s.http2 != nil {
-		s.http2.drain()
+		s.http2.Drain()
 	}
 	done := make(chan struct{})
 	go func() { // ends with the last connection, which closeAll sees to

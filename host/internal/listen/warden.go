@@ -12,7 +12,7 @@ import (
 //	> 0  the phase lasts until then, in nanoseconds of the warden's clock; the lowest bit
 //	     is set when it is the idle one
 //	< 0  a handler runs since then
-//	0    nothing is bounded here (HTTP/2 has its own timers), or the connection was late
+//	0    nothing is bounded here (HTTP/2 bounds it), or the connection was late
 type phase = atomic.Int64
 
 // warden keeps the clock and ends connections that are late.
@@ -48,6 +48,9 @@ func (w *warden) run(stop <-chan struct{}) {
 		}
 		w.look()
 		w.endLate()
+		if w.s.http2 != nil {
+			w.s.http2.Tick()
+		}
 		if n%max(1, int64(goneAfter/w.tick/2)) == 0 {
 			w.cancelGone()
 		}
