@@ -251,7 +251,6 @@ func TestBadChanges(t *testing.T) {
 		"plugin is gone":               {files{"plugins/stamp.wasm": ""}, `"stamp"`},
 		"process file does not parse":  {files{"wasmgate.yaml": "listen: [\n"}, "wasmgate.yaml:"},
 		"unknown key":                  {files{"wasmgate.yaml": process(withFiles + "lisen: {}\n")}, "lisen"},
-		"fixed key":                    {files{"wasmgate.yaml": process(withFiles + "throttle: {buckets: 7}\n")}, "throttle cannot change"},
 		"busy address":                 {files{"wasmgate.yaml": strings.Replace(process(withFiles), `https: "127.0.0.1:0"`, `https: "`+g.admin+`"`, 1)}, "listen.https: listen tcp"},
 		"certificate file is missing":  {files{"wasmgate.yaml": process("tls: {mode: files, certificates: [{cert: none.crt, key: tls.key}]}\n")}, "none.crt"},
 	} {
@@ -276,6 +275,14 @@ func TestBadChanges(t *testing.T) {
 			assert.Empty(t, g.status().LastReload.Error)
 		})
 	}
+	t.Run("a key that only a start can change", func(t *testing.T) {
+		g.update(files{"wasmgate.yaml": process(withFiles + "log: {level: debug}\nthrottle: {buckets: 7}\n")})
+		serves(t)
+		require.Len(t, g.status().Warnings, 1)
+		assert.Contains(t, g.status().Warnings[0], "log changed, which counts from the next start on")
+		g.update(files{"wasmgate.yaml": process(withFiles)})
+		assert.Empty(t, g.status().Warnings)
+	})
 	t.Run("certificate does not match its key", func(t *testing.T) {
 		g.update(files{"tls.key": authority.issue(t, 2, "x")["tls.key"]}) // the snapshot is good
 		serves(t)

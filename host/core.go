@@ -27,7 +27,6 @@ type core struct {
 	powers   *powers
 	modules  *modules
 	policies *policies
-	buckets  *throttle.Store
 	current  *setup // what the current snapshot was built with
 
 	closers []func() // in the order of opening
@@ -38,6 +37,7 @@ type setup struct {
 	config  *config.Config
 	forward *shared[*upstreams]
 	cache   *shared[*cache.Cache]
+	buckets *throttle.Store
 	// generation tells routes apart that were compiled against other upstreams or caches.
 	generation uint64
 }
@@ -74,7 +74,7 @@ func (s *shared[T]) release() {
 
 // newCore opens everything but sockets. dataDir is where compiled plugins are kept.
 func newCore(ctx context.Context, c *config.Config, builtins fs.FS, observer *observe.Observer, log *slog.Logger, dataDir string) (_ *core, err error) {
-	k := &core{log: log, observer: observer, buckets: throttle.New(throttle.Options{Buckets: c.Throttle.Buckets})}
+	k := &core{log: log, observer: observer}
 	defer func() {
 		if err != nil {
 			k.close()
@@ -103,6 +103,11 @@ func newCore(ctx context.Context, c *config.Config, builtins fs.FS, observer *ob
 // setup is what c needs, with what is the same as now taken over.
 func (k *core) setup(c *config.Config) (_ *setup, err error) {
 	s := &setup{config: c}
+	if k.current != nil && k.current.config.Throttle == c.Throttle {
+		s.buckets = k.current.buckets
+	} else {
+		s.buckets = throttle.New(throttle.Options{Buckets: c.Throttle.Buckets}) // which forgets the levels
+	}
 	defer func() {
 		if err != nil {
 			s.release()

@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/wasmgate/wasmgate/host/internal/config"
 	"github.com/wasmgate/wasmgate/host/internal/listen"
+	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/route"
 	"github.com/wasmgate/wasmgate/host/internal/tls"
 )
@@ -48,7 +50,7 @@ func (h *Host) openDoor(c *config.Config, old *door, failed func(error)) (*door,
 	}
 	d.server, err = listen.New(listen.Options{HTTPS: d.sock[0], HTTP: d.sock[1], TLS: certs.Config(), Handler: h.pipeline,
 		Challenge: certs.HTTPChallenge, Limits: limits(&c.Limits), Timeouts: timeouts(&c.Timeouts, c.Limits.MinRate),
-		OnRefusal:    func(r listen.Refused) { h.observer.Refused(r.Reason) },
+		OnRefusal:    h.countRefusal,
 		OnConnection: h.countConnection, Logger: h.log})
 	if err != nil {
 		return nil, errors.Join(err, certs.Close(), closeAll(d.sock))
@@ -110,11 +112,32 @@ func (h *Host) replaceDoor(old, c *config.Config) error {
 		return err
 	}
 	h.mu.Lock()
-	h.door = d
+	ending := h.ending
+	if !ending {
+		h.door = d
+	}
 	h.mu.Unlock()
+	if ending {
+		d.close(h.serving, h.log)
+		return errors.New("the host stops")
+	}
 	was.server.Retire()                                                   // from here on every new connection comes to d
 	h.draining.Go(func() { was.retire(h.serving, &old.Timeouts, h.log) }) // drain waits for it
 	return nil
+}
+
+// countRefusal counts what the door turned away, and logs it when somebody was answered.
+func (h *Host) countRefusal(r listen.Refused) {
+	h.observer.Refused(r.Reason)
+	if r.Status == 0 || !h.observer.Logs(r.Status, 0) {
+		return
+	}
+	reason := r.Reason
+	if r.Section != "" {
+		reason += " (" + r.Section + ")"
+	}
+	h.observer.Log(&observe.Entry{Time: time.Now(), RequestID: r.ID, Protocol: r.Protocol, Status: r.Status,
+		SourceIP: r.Remote.Addr(), Reason: reason})
 }
 
 func (h *Host) countConnection(_ string, open bool) {

@@ -120,6 +120,7 @@ func (h *Host) open(ctx context.Context) error {
 	}
 	h.core = core
 	h.pipeline = pipeline.New(pipeline.Options{Observer: h.observer, Log: h.log})
+	h.log.Info("loading; a plugin that was never compiled here takes a second or two", "apis", c.APIs.Dir, "plugins", c.Plugins.Dir)
 	first, err := core.build(ctx, core.current, nil)
 	if err != nil {
 		core.close()
@@ -175,14 +176,15 @@ func (h *Host) serve(ctx context.Context) error {
 // drain ends the door: readiness fails first, while the admin listener still answers.
 func (h *Host) drain() {
 	h.mu.Lock()
-	h.ending = true
+	h.ending = true // from here on no reload opens a door
+	door, timeout := h.door, h.core.current.config.Timeouts.Shutdown
 	h.mu.Unlock()
-	h.reloading.Lock() // a reload that is under way may open a door
-	defer h.reloading.Unlock()
 	h.log.Info("stopping")
-	ctx, cancel := context.WithTimeout(context.Background(), h.core.current.config.Timeouts.Shutdown)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	h.door.close(ctx, h.log)
+	door.close(ctx, h.log)
+	h.reloading.Lock() // one that compiles a plugin cannot be broken off
+	defer h.reloading.Unlock()
 	h.draining.Wait()
 }
 

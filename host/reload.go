@@ -55,9 +55,7 @@ func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, configErrors(err)
 	}
-	if err := refuseFixed(old, c); err != nil {
-		return nil, err
-	}
+	c, kept := keepFixed(old, c)
 	with, err := h.core.setup(c)
 	if err != nil {
 		return nil, err
@@ -66,6 +64,10 @@ func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		with.release()
 		return nil, err
+	}
+	if len(kept) > 0 {
+		s.warnings = append(s.warnings, fmt.Sprintf("%s: %s changed, which counts from the next start on", c.File, strings.Join(kept, ", ")))
+		h.log.Warn("some changes count from the next start on", "keys", kept)
 	}
 	if err := h.replaceDoor(old, c); err != nil {
 		s.serving.Discard()
@@ -84,9 +86,12 @@ func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-// refuseFixed refuses changes that only a new start can make.
-func refuseFixed(old, c *config.Config) error {
-	var fixed []string
+// keepFixed is c with what only a new start can change as it was, and the keys of that.
+func keepFixed(old, c *config.Config) (*config.Config, []string) {
+	kept := *c
+	kept.DataDir, kept.Listen.Admin, kept.Log = old.DataDir, old.Listen.Admin, old.Log
+	kept.Plugins.Instances, kept.Plugins.ModuleBytes = old.Plugins.Instances, old.Plugins.ModuleBytes
+	var keys []string
 	for _, part := range []struct {
 		key    string
 		differ bool
@@ -94,18 +99,14 @@ func refuseFixed(old, c *config.Config) error {
 		{"data_dir", old.DataDir != c.DataDir},
 		{"listen.admin", old.Listen.Admin != c.Listen.Admin},
 		{"log", !reflect.DeepEqual(old.Log, c.Log)},
-		{"throttle", old.Throttle != c.Throttle},
 		{"plugins.instances", old.Plugins.Instances != c.Plugins.Instances},
 		{"plugins.module_bytes", old.Plugins.ModuleBytes != c.Plugins.ModuleBytes},
 	} {
 		if part.differ {
-			fixed = append(fixed, part.key)
+			keys = append(keys, part.key)
 		}
 	}
-	if len(fixed) > 0 {
-		return fmt.Errorf("%s: %s cannot change while the gateway runs: restart it", c.File, strings.Join(fixed, ", "))
-	}
-	return nil
+	return &kept, keys
 }
 
 // watched is what is watched for changes: the folders of documents and plugins, and the

@@ -105,7 +105,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 		return nil, configErrors(err)
 	}
 	s.digest, s.loaded = digestAPIs(s.apis), time.Now()
-	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: c.buckets, Cache: with.cache.value,
+	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: with.buckets, Cache: with.cache.value,
 		Close: func() { c.giveBack(s) }})
 	return s, nil
 }

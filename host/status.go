@@ -8,6 +8,7 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/control"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
+	"github.com/wasmgate/wasmgate/host/internal/throttle"
 	"github.com/wasmgate/wasmgate/host/internal/tls"
 )
 
@@ -98,11 +99,17 @@ func (h *Host) certificateMetrics() []observe.Certificate {
 	return list
 }
 
+func (h *Host) buckets() *throttle.Store {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.core.current.buckets
+}
+
 // gauges are read at each scrape.
 func (h *Host) gauges() []observe.Gauge {
 	return []observe.Gauge{
-		{Name: "throttle_buckets", Help: "Token buckets in memory.", Value: func() float64 { return float64(h.core.buckets.Len()) }},
-		{Name: "throttle_spilled", Help: "Draws that found no room for a bucket of their own.", Value: func() float64 { return float64(h.core.buckets.Spilled()) }},
+		{Name: "throttle_buckets", Help: "Token buckets in memory.", Value: func() float64 { return float64(h.buckets().Len()) }},
+		{Name: "throttle_spilled", Help: "Draws that found no room for a bucket of their own.", Value: func() float64 { return float64(h.buckets().Spilled()) }},
 		{Name: "cache_bytes", Help: "Bytes in the response cache.", Value: func() float64 {
 			h.mu.Lock()
 			s := h.snapshot
