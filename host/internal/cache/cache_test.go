@@ -146,6 +146,34 @@ func TestHit(t *testing.T) {
 	require.Equal(t, "error: "+ErrNotCached.Error(), got)
 }
 
+// Age says that an answer was not made by the origin for this request (RFC 9111 5.1).
+func TestAgeTellsOfACache(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		line string // of the upstream
+		want []string
+	}{
+		{"origin", "x-a: b", []string{"", "3"}},
+		{"another cache", "age: 7", []string{"7", "10"}},
+		{"another cache, just now", "age: 0", []string{"0", "3"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t, Options{})
+			u := &upstream{lines: []string{"cache-control: max-age=60", test.line}}
+			for i, want := range test.want {
+				x := request()
+				status, err := b.Serve(x, Request{Key: key("k")}, u.fetch(x))
+				require.NoError(t, err)
+				require.Equal(t, []Status{Miss, Hit}[i], status)
+				require.Equal(t, want, string(x.Response.Header.Get("age")))
+				require.Equal(t, want != "", x.Response.Header.Has("age"))
+				x.Release()
+				b.wait(3 * time.Second)
+			}
+		})
+	}
+}
+
 func TestPolicyTTLHoldsWhateverTheAnswerSays(t *testing.T) {
 	b := newBench(t, Options{})
 	u := &upstream{lines: []string{"cache-control: max-age=1"}}

@@ -3,7 +3,8 @@
 // A cache_key hook says which parts make the key and for how long; the caller hashes the
 // parts as a tuple and hands them to [Cache.Serve] with a fetch that asks the upstream.
 // The cache answers from memory, lets one of several equal requests fetch for all, and
-// keeps what may be kept. Answers carry Age and Cache-Status (RFC 9211).
+// keeps what may be kept. Answers carry Cache-Status (RFC 9211),
+// and Age unless they come from the origin now.
 //
 // It never keeps: what says no-store, private or no-cache; an answer with Set-Cookie,
 // Content-Range or trailers; Vary: * or a Vary on a field that the gateway makes itself; an

@@ -29,6 +29,7 @@ type entry struct {
 	fields   []exchange.Field
 	body     []byte
 	vary     []string // lower case, sorted
+	aged     bool     // it came with an Age: from another cache
 	etag     []byte
 	modified time.Time
 	born     time.Time // when its age was 0 (RFC 9111 4.2.3)
@@ -71,8 +72,11 @@ func (e *entry) copyFields(h *exchange.Header, got time.Time) {
 	e.fields = make([]exchange.Field, 0, h.Len()+1)
 	for name, value := range h.All() {
 		switch string(name) {
+		case "age":
+			e.aged = true
+			continue
 		case "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-			"content-length", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization", "age":
+			"content-length", "proxy-authenticate", "proxy-authentication-info", "proxy-authorization":
 			continue
 		}
 		f := add(name, value)
@@ -87,8 +91,8 @@ func (e *entry) copyFields(h *exchange.Header, got time.Time) {
 }
 
 // serve fills x.Response from e, or with 304 when the client has it. Nothing is copied
-// but the age.
-func (e *entry) serve(x *exchange.Exchange, now time.Time) {
+// but the age, which an answer fresh from the origin has not (RFC 9111 5.1).
+func (e *entry) serve(x *exchange.Exchange, status Status, now time.Time) {
 	resp := &x.Response
 	resp.Status, resp.Length = e.status, int64(len(e.body))
 	same := e.notModified(&x.Header)
@@ -102,6 +106,9 @@ func (e *entry) serve(x *exchange.Exchange, now time.Time) {
 	}
 	if !same && x.Method != "HEAD" {
 		resp.Body = e.body
+	}
+	if status == Miss && !e.aged {
+		return
 	}
 	var age [20]byte
 	resp.Header.AddBytes("age", strconv.AppendInt(age[:0], int64(max(now.Sub(e.born), 0)/time.Second), 10))

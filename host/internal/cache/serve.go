@@ -137,7 +137,7 @@ func (s *serving) lookup() {
 // hit answers with e.
 func (s *serving) hit(e *entry, status Status) Status {
 	now := s.options.Now()
-	e.serve(s.x, now)
+	e.serve(s.x, status, now)
 	var line [96]byte
 	text := append(line[:0], "wasmgate; "...)
 	switch status {
