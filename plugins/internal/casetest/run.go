@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -75,7 +77,9 @@ func validate(t *testing.T, schema *jsonschema.Schema, config []byte) {
 	}
 }
 
-// Documented fails for each key of schema.json that README.md does not name.
+// Documented fails for each key of schema.json that README.md does not name, and for each
+// whose default in README.md's table does not say what the schema says of its need:
+// **required**, and where one of several will do, without which.
 func Documented(t *testing.T) {
 	t.Helper()
 	readme, err := os.ReadFile("README.md")
@@ -91,6 +95,9 @@ func Documented(t *testing.T) {
 			if !bytes.Contains(readme, []byte("`"+at+key+"`")) {
 				t.Errorf("README.md does not name `%s%s`", at, key)
 			}
+			if got, want := defaultIn(string(readme), at+key), need(s, key); !strings.HasPrefix(got, want) || want == "" && strings.Contains(got, "required") {
+				t.Errorf("README.md says of `%s%s` that its default is %q, want %q by schema.json", at, key, got, want)
+			}
 			if sub.Description == "" {
 				t.Errorf("schema.json does not describe %s%s", at, key)
 			}
@@ -99,6 +106,38 @@ func Documented(t *testing.T) {
 		}
 	}
 	undocumented("", loadSchema(t))
+}
+
+// defaultIn is the third cell of the key's row in a table of readme.
+func defaultIn(readme, key string) string {
+	for line := range strings.Lines(readme) {
+		if cells := strings.Split(line, "|"); len(cells) > 4 && strings.TrimSpace(cells[1]) == "`"+key+"`" {
+			return strings.TrimSpace(cells[3])
+		}
+	}
+	return ""
+}
+
+// need is how README.md says that an object of schema s must have key.
+func need(s *jsonschema.Schema, key string) string {
+	if slices.Contains(s.Required, key) {
+		return "**required**"
+	}
+	var others []string
+	among := false
+	for _, one := range slices.Concat(s.AnyOf, s.OneOf) {
+		if slices.Contains(one.Required, key) {
+			among = true
+			continue
+		}
+		for _, other := range one.Required {
+			others = append(others, "`"+other+"`")
+		}
+	}
+	if !among {
+		return ""
+	}
+	return "**required** without " + strings.Join(others, " or ")
 }
 
 type guest struct{}
