@@ -1,7 +1,7 @@
 package http2
 
 import (
-	"net"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -279,28 +279,16 @@ func (a *attack) run(c *client) string {
 	return <-ended
 }
 
-// nextQuietly is next for a connection that may break.
+// nextQuietly is next for a connection that may break, which c.err tells then.
 func (c *client) nextQuietly() (h frameHeader, b []byte, ok bool) {
 	var head [headerSize]byte
-	if n, err := readFull(c, head[:]); err != nil || n < headerSize {
+	if _, c.err = io.ReadFull(c, head[:]); c.err != nil {
 		return h, nil, false
 	}
 	h = parseFrameHeader(head[:])
 	b = make([]byte, h.length)
-	_, err := readFull(c, b)
-	return h, b, err == nil
-}
-
-func readFull(c net.Conn, b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		var m int
-		m, err = c.Read(b[n:])
-		n += m
-	}
-	if n == len(b) {
-		return n, nil
-	}
-	return n, err
+	_, c.err = io.ReadFull(c, b)
+	return h, b, c.err == nil
 }
 
 func heap() int64 {

@@ -185,6 +185,7 @@ type client struct {
 	enc *hpack.Encoder
 	buf bytes.Buffer
 	dec *hpack.Decoder
+	err error // of nextQuietly
 }
 
 // dial opens a connection, without a word.

@@ -33,8 +33,10 @@ func (c *conn) takeBlock(b []byte) error {
 		defer c.mu.Unlock()
 		return c.takeTrailers(st, b)
 	}
-	known, ours := c.closed.has(id)
-	old := id <= c.lastID
+	known, ours, old := false, false, id <= c.lastID
+	if old {
+		known, ours = c.closed.has(id)
+	}
 	c.lastID = max(id, c.lastID)
 	late := c.drained.step == 2 && id > c.drained.last || c.closing
 	full := c.slots >= c.s.o.Streams
