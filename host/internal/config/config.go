@@ -26,15 +26,30 @@ type Config struct {
 	// Secrets are what a policy's grants may name.
 	Secrets map[string]Secret
 
-	options Options // what it was loaded with
+	options Options                   // what it was loaded with
+	values  map[string]document.Value // by key, what each was read from
 
 	// Resolver resolves references in API documents with the same environment.
 	Resolver *document.Resolver
 }
 
 // Reload loads again what c was loaded from: its file as it is now, with the same flags and
-// environment.
+// environment. Both know the values of each other's references.
 func (c *Config) Reload() (*Config, error) { return Load(c.options) }
+
+// Scrub is text without the values of references: for everything that is shown.
+func (c *Config) Scrub(text string) string { return c.Resolver.Redactor.Scrub(text) }
+
+// Problem is a problem of what key says, where it stands. Got is followed by why, which
+// may be empty.
+func (c *Config) Problem(key, why, want string) document.Problem {
+	v := c.values[key]
+	got := v.String()
+	if why != "" {
+		got += " (" + why + ")"
+	}
+	return v.Problem(got, want)
+}
 
 // Listen is the addresses, each host:port.
 type Listen struct {

@@ -28,6 +28,8 @@ type Options struct {
 	Set map[string]string
 	// Environ is NAME=value pairs; nil is [os.Environ].
 	Environ []string
+
+	redactor *document.Redactor // of the configuration before; nil is a new one
 }
 
 // Set reads key=value pairs, as --set takes them, for [Options].
@@ -46,7 +48,54 @@ func Set(pairs []string) (map[string]string, error) {
 // Load reads the configuration. What is wrong in it is a [document.Errors]; other errors
 // are of the file system.
 func Load(o Options) (*Config, error) {
-	c := &Config{File: o.File, options: o}
+	c, l := open(o)
+	if o.File != "" {
+		if err := l.file(o.File); err != nil {
+			return nil, err
+		}
+	}
+	l.variables()
+	l.flags(o.Set)
+	l.read(c, l.table)
+	l.check(c)
+	if err := l.all().Err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// LoadAdmin reads listen.admin and data_dir alone, which is what it takes to talk to a
+// running gateway; the rest of the Config is empty. What is wrong elsewhere in the file or
+// the environment does not matter. A file that cannot be parsed counts as none, and ignored
+// says why.
+func LoadAdmin(o Options) (c *Config, ignored, err error) {
+	c, l := open(o)
+	if o.File != "" {
+		ignored = l.file(o.File)
+	}
+	l.variables()
+	l.flags(o.Set)
+	keys := []string{"listen.admin", "data_dir"}
+	l.read(c, []entry{*l.entry(keys[0]), *l.entry(keys[1])})
+	var problems document.Errors
+	for _, p := range l.all() {
+		flag := strings.HasPrefix(p.File, flagSource) // a typing error in this very command
+		if flag || slices.ContainsFunc(keys, func(key string) bool { return p.Path == key || p.File == Variable(key) }) {
+			problems = append(problems, p)
+		}
+	}
+	if err := problems.Err(); err != nil {
+		return nil, ignored, err
+	}
+	return c, ignored, nil
+}
+
+// open makes a loader and the configuration that it fills.
+func open(o Options) (*Config, *loader) {
+	if o.redactor == nil {
+		o.redactor = new(document.Redactor)
+	}
+	c := &Config{File: o.File, options: o, values: map[string]document.Value{}}
 	l := &loader{table: c.table(), layers: viper.New(), environ: map[string]string{}}
 	environ := o.Environ
 	if environ == nil {
@@ -56,29 +105,12 @@ func Load(o Options) (*Config, error) {
 		name, value, _ := strings.Cut(pair, "=")
 		l.environ[name] = value
 	}
-	c.Resolver = &document.Resolver{Redactor: new(document.Redactor), LookupEnv: func(name string) (string, bool) {
+	c.Resolver = &document.Resolver{Redactor: o.redactor, LookupEnv: func(name string) (string, bool) {
 		value, ok := l.environ[name]
 		return value, ok
 	}}
 	l.options.Resolver = c.Resolver
-	if o.File != "" {
-		if err := l.file(o.File); err != nil {
-			return nil, err
-		}
-	}
-	l.variables()
-	l.flags(o.Set)
-	l.read(o.File)
-	l.check(c)
-	for _, d := range l.documents {
-		if e, ok := d.Err().(document.Errors); ok {
-			l.problems = append(l.problems, e...)
-		}
-	}
-	if err := l.problems.Err(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c, l
 }
 
 type loader struct {
@@ -88,6 +120,17 @@ type loader struct {
 	options   document.Options
 	documents []*document.Document
 	problems  document.Errors
+}
+
+// all is the problems of the loader and of what it read.
+func (l *loader) all() document.Errors {
+	all := l.problems
+	for _, d := range l.documents {
+		if e, ok := d.Err().(document.Errors); ok {
+			all = append(all, e...)
+		}
+	}
+	return all
 }
 
 // file puts the values of the process file into the layers.
@@ -155,19 +198,31 @@ func Variable(key string) string {
 	return Prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "__"))
 }
 
-// variables puts the environment over the file. Variables without __ that are no key are
-// left alone: Kubernetes makes such as WASMGATE_PORT for a service named wasmgate.
+// flagSource starts the source of a flag's value.
+const flagSource = "--set "
+
+// variables puts the environment over the file. Variables without __ that are no key and
+// no section are left alone: Kubernetes makes such as WASMGATE_PORT for a service named
+// wasmgate.
 func (l *loader) variables() {
 	var known []string
+	sections := map[string][]string{} // the variables of the keys in each
 	for _, e := range l.table {
 		name := Variable(e.key)
 		known = append(known, name)
+		if section, _, ok := strings.Cut(e.key, "."); ok {
+			sections[Variable(section)] = append(sections[Variable(section)], name)
+		}
 		if text, ok := l.environ[name]; ok {
 			l.override(e.key, name, text)
 		}
 	}
 	for name := range l.environ {
-		if strings.HasPrefix(name, Prefix) && strings.Contains(name[len(Prefix):], "__") && !slices.Contains(known, name) {
+		switch {
+		case !strings.HasPrefix(name, Prefix) || slices.Contains(known, name):
+		case sections[name] != nil:
+			l.problem(name, "a variable for a section", document.Choices(sections[name]))
+		case strings.Contains(name[len(Prefix):], "__"):
 			l.problem(name, "an unknown variable", document.Suggest(name, known))
 		}
 	}
@@ -181,10 +236,10 @@ func (l *loader) flags(set map[string]string) {
 	}
 	for key, text := range set {
 		if l.entry(key) == nil {
-			l.problem("--set "+key, "an unknown key", document.Suggest(key, known))
+			l.problem(flagSource+key, "an unknown key", document.Suggest(key, known))
 			continue
 		}
-		l.override(key, "--set "+key, text)
+		l.override(key, flagSource+key, text)
 	}
 }
 
@@ -204,21 +259,22 @@ func (l *loader) override(key, source, text string) {
 }
 
 // read gives each entry its value. A relative default starts where the file is.
-func (l *loader) read(file string) {
+func (l *loader) read(c *Config, entries []entry) {
 	o := l.options
-	if file != "" {
-		o.Dir = filepath.Dir(file)
+	if c.File != "" {
+		o.Dir = filepath.Dir(c.File)
 	}
-	for _, e := range l.table {
+	for _, e := range entries {
 		v, ok := l.layers.Get(e.key).(document.Value)
 		if !ok {
-			d, err := document.Untyped("default of "+e.key, e.initial, o)
+			d, err := document.Untyped(c.File, e.initial, o)
 			if err != nil {
 				panic(err) // the table is wrong; a test reads every default
 			}
 			l.documents = append(l.documents, d)
 			v = d.Root().Named(e.key)
 		}
+		c.values[e.key] = v
 		e.read(v)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -184,6 +185,77 @@ func TestSecretsNeverPrint(t *testing.T) {
 	all := fmt.Sprintf("%v %+v %#v %s %s", c.Secrets, c.Secrets, c.Secrets, c.Secrets["db"], dump)
 	require.NotContains(t, all, "hunter2")
 	require.Equal(t, "x [redacted] y", c.Resolver.Redactor.Scrub("x hunter2-hunter2 y"))
+}
+
+// A running gateway must be found whatever else is wrong.
+func TestLoadAdmin(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "wasmgate.yaml")
+	load := func(text string, set map[string]string, environ ...string) (string, error) {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		c, ignored, err := LoadAdmin(Options{File: file, Set: set, Environ: append(environ, "WASMGATE_LOG__LEVL=x")})
+		got := fmt.Sprint(ignored != nil)
+		if err == nil {
+			dir, err := filepath.Rel(filepath.Dir(file), c.DataDir)
+			require.NoError(t, err)
+			got += " " + c.Listen.Admin + " " + dir
+		}
+		return got, err
+	}
+	const broken = "listen: {htps: 1, admin: \"h:1\"}\ntls: ${env:NO}\nsecrets: {a: \"${env:NO}\"}\napis: 5\ndata_dir: state\n"
+	for _, c := range []struct {
+		text    string
+		set     map[string]string
+		environ string
+		want    string
+	}{
+		{"", nil, "", "false 127.0.0.1:9443 data"},
+		{broken, nil, "", "false h:1 state"},
+		{broken, nil, "WASMGATE_LISTEN__ADMIN=h:2", "false h:2 state"},
+		{broken, map[string]string{"listen.admin": "h:3"}, "WASMGATE_LISTEN__ADMIN=h:2", "false h:3 state"},
+		{"listen: [", nil, "", "true 127.0.0.1:9443 data"},
+		{"listen: [", nil, "WASMGATE_LISTEN__ADMIN=h:2", "true h:2 data"},
+	} {
+		got, err := load(c.text, c.set, c.environ)
+		require.NoError(t, err, c.text)
+		require.Equal(t, c.want, got, c.text)
+	}
+	for want, c := range map[string]Options{
+		"wasmgate.yaml:1:11: data_dir: got ${env:NO}, and":  {File: "data_dir: ${env:NO}"},
+		"--set listen.admin: listen.admin: got \"x\", want": {Set: map[string]string{"listen.admin": "x"}},
+		"--set listen.admn: got an unknown key":             {Set: map[string]string{"listen.admn": "h:1"}},
+		"WASMGATE_DATA_DIR:1:1: got":                        {Environ: []string{"WASMGATE_DATA_DIR=[oops"}},
+	} {
+		_, err := load(c.File, c.Set, c.Environ...)
+		require.ErrorContains(t, err, want)
+		require.IsType(t, document.Errors{}, err)
+	}
+	c, ignored, err := LoadAdmin(Options{File: file + ".missing", Environ: []string{}})
+	require.NoError(t, err)
+	require.ErrorIs(t, ignored, fs.ErrNotExist)
+	require.Equal(t, "127.0.0.1:9443", c.Listen.Admin)
+}
+
+// Problems that show only later stand where the key stands, with the reference as written.
+func TestProblem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "w.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("data_dir: x\napis: {dir: \"${env:SEC}\"}\n"), 0o600))
+	load := func(set map[string]string) *Config {
+		c, err := Load(Options{File: file, Set: set, Environ: []string{"SEC=hunter2secret"}})
+		require.NoError(t, err)
+		return c
+	}
+	require.Equal(t, file+`:2:13: apis.dir: got "${env:SEC}" (gone [redacted]), want one`,
+		load(nil).Problem("apis.dir", "gone hunter2secret", "one").String())
+	require.Equal(t, `--set apis.dir: apis.dir: got "x" (gone), want one`,
+		load(map[string]string{"apis.dir": "x"}).Problem("apis.dir", "gone", "one").String())
+	require.Equal(t, file+`: plugins.dir: got "plugins", want one`, load(nil).Problem("plugins.dir", "", "one").String())
+
+	// What the old one resolved is not printed by the new one either.
+	c := load(nil)
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	again, err := c.Reload()
+	require.NoError(t, err)
+	require.Equal(t, "open [redacted]", again.Scrub("open hunter2secret"))
 }
 
 func TestSet(t *testing.T) {

@@ -125,6 +125,28 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// Short values stand in other words by chance; alone, as in errors of the file system, they
+// are taken out.
+func TestRedactorShort(t *testing.T) {
+	r := new(Redactor)
+	for _, value := range []string{"hunter2", "key", "true", "no"} {
+		r.Add(value)
+	}
+	require.Equal(t, `open [redacted]: no such file, conf/[redacted]/x.yaml, "[redacted]", [redacted]`,
+		r.Scrub(`open hunter2: no such file, conf/hunter2/x.yaml, "hunter2", hunter2`))
+	plain := `want true or "true": monkey, keys, key words; no: hunter22`
+	require.Equal(t, plain, r.Scrub(plain))
+}
+
+// The file system shows a path as it was opened: joined and cleaned.
+func TestRedactorKnowsPaths(t *testing.T) {
+	r := &Resolver{Redactor: new(Redactor), LookupEnv: func(string) (string, bool) { return "..//hunter2", true }}
+	d, err := Parse("conf/x.yaml", []byte("dir: ${env:X}"), Options{Resolver: r})
+	require.NoError(t, err)
+	require.Equal(t, "hunter2", d.Root().Field("dir").File())
+	require.Equal(t, "open [redacted]: no such file", r.Redactor.Scrub("open hunter2: no such file"))
+}
+
 func TestRedactor(t *testing.T) {
 	r := new(Redactor)
 	require.Equal(t, "the text", r.Scrub("the text"))

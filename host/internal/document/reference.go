@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -104,25 +105,37 @@ func HasReference(text string) bool {
 type Redactor struct {
 	mu       sync.Mutex
 	values   []string
+	short    []string // looked for where they stand alone
 	replacer *strings.Replacer
 }
 
 // Redacted stands where a value was.
 const Redacted = "[redacted]"
 
-// minRedacted is the shortest value that Scrub looks for: shorter ones, such as true or
-// info, stand by chance in any text.
-const minRedacted = 8
+// minRedacted is the shortest value that Scrub looks for everywhere: shorter ones, such as
+// info, stand by chance in any text. Those of minAlone are taken out where a path, a name
+// or a quoted text begins and ends with them.
+const (
+	minRedacted = 8
+	minAlone    = 3
+)
 
-// Add makes Scrub take value out, also where it is escaped as in JSON.
+// Add makes Scrub take value out, also where it is escaped as in JSON or Go. Values
+// shorter than 3 bytes, true and false are no secrets.
 func (r *Redactor) Add(value string) {
-	if len(value) < minRedacted {
+	if len(value) < minAlone || value == "true" || value == "false" {
 		return
 	}
-	quoted, _ := json.Marshal(value) // a string always marshals
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, v := range []string{value, string(quoted[1 : len(quoted)-1])} {
+	if len(value) < minRedacted {
+		if !slices.Contains(r.short, value) {
+			r.short = append(r.short, value)
+		}
+		return
+	}
+	encoded, _ := json.Marshal(value) // a string always marshals
+	for _, v := range []string{value, unquoted(string(encoded)), unquoted(strconv.Quote(value))} {
 		if !slices.Contains(r.values, v) {
 			r.values, r.replacer = append(r.values, v), nil
 		}
@@ -133,10 +146,7 @@ func (r *Redactor) Add(value string) {
 func (r *Redactor) Scrub(text string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.values) == 0 {
-		return text
-	}
-	if r.replacer == nil {
+	if len(r.values) > 0 && r.replacer == nil {
 		// Longest first, so that a value that contains another leaves no rest behind.
 		slices.SortFunc(r.values, func(a, b string) int { return len(b) - len(a) })
 		pairs := make([]string, 0, 2*len(r.values))
@@ -145,5 +155,30 @@ func (r *Redactor) Scrub(text string) string {
 		}
 		r.replacer = strings.NewReplacer(pairs...)
 	}
-	return r.replacer.Replace(text)
+	if r.replacer != nil {
+		text = r.replacer.Replace(text)
+	}
+	for _, v := range r.short {
+		text = scrubAlone(text, v)
+	}
+	return text
+}
+
+func unquoted(text string) string { return text[1 : len(text)-1] }
+
+// scrubAlone takes value out where it stands alone.
+func scrubAlone(text, value string) string {
+	for from := 0; ; {
+		i := strings.Index(text[from:], value)
+		if i < 0 {
+			return text
+		}
+		start, end := from+i, from+i+len(value)
+		from = start + 1
+		if (start == 0 || strings.IndexByte(" \n\"'`/=(", text[start-1]) >= 0) &&
+			(end == len(text) || strings.IndexByte("\n\\\"'`:,;/)", text[end]) >= 0) {
+			text = text[:start] + Redacted + text[end:]
+			from = start + len(Redacted)
+		}
+	}
 }

@@ -329,10 +329,17 @@ func (v Value) Texts() []string {
 // File is the text as a path. A relative one starts at the document's directory.
 func (v Value) File() string {
 	text := v.Text()
-	if text == "" || filepath.IsAbs(text) {
-		return text
+	if text == "" {
+		return ""
 	}
-	return filepath.Join(v.doc.dir, text)
+	path := text
+	if !filepath.IsAbs(text) {
+		path = filepath.Join(v.doc.dir, text)
+	}
+	if HasReference(v.node.Value) { // errors of the file system show it cleaned
+		v.doc.resolver.Redactor.Add(filepath.Clean(path))
+	}
+	return path
 }
 
 // typed reads v, of the tag or a text with a reference, by parse.
