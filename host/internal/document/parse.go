@@ -122,6 +122,10 @@ func Untyped(source, text string, o Options) (*Document, error) {
 // Root is the document's value.
 func (d *Document) Root() Value { return Value{doc: d, node: d.root} }
 
+// Count is the number of problems found so far, repeats included: what grows while a value
+// is read is wrong in it.
+func (d *Document) Count() int { return len(d.problems) }
+
 // Err is an [Errors] of all problems found so far, nil when there are none.
 func (d *Document) Err() error { return d.problems.Err() }
 

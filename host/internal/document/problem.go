@@ -75,5 +75,10 @@ func (e Errors) sorted() Errors {
 	slices.SortStableFunc(s, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return slices.Compact(s)
+	told := make(map[Problem]bool, len(s))
+	return slices.DeleteFunc(s, func(p Problem) bool { // repeats need not be neighbours
+		again := told[p]
+		told[p] = true
+		return again
+	})
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/wasmgate/wasmgate/host/model"
 )
 
 // guard decides which addresses may be dialled (server-side request forgery, CWE-918).
@@ -57,10 +59,10 @@ func (g *guard) check(t *Target, addr netip.Addr) error {
 	if addr.Zone() != "" {
 		return fmt.Errorf("address %s has a zone", addr)
 	}
-	for a := addr.Unmap(); a.IsValid(); a = embedded(a) {
-		if anyOf(forbidden, a) {
-			return fmt.Errorf("address %s is link-local or of a metadata service", addr)
-		}
+	if model.NeverUpstream(addr) {
+		return fmt.Errorf("address %s is link-local or of a metadata service", addr)
+	}
+	for a := addr.Unmap(); a.IsValid(); a = model.EmbeddedIPv4(a) {
 		if t.Computed && anyOf(special, a) && !anyOf(g.prefixes, a) && !g.names(t.Host) {
 			return fmt.Errorf("address %s is not public, the host %q was computed at request time and upstreams.allow does not name it", addr, t.Host)
 		}
@@ -77,12 +79,6 @@ func anyOf(prefixes []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// forbidden is never dialled: link-local addresses and where clouds hand out credentials
-// (AWS IMDS and its IPv6 address, Google's, Alibaba's, Oracle's, ECS's and EKS's agents lie in it).
-var forbidden = prefixes(
-	"169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "fd20:ce::254/128", "100.100.100.200/32", "192.0.0.192/32",
-)
-
 // special is what the internet does not route (IANA special-purpose registries).
 var special = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
@@ -97,26 +93,4 @@ func prefixes(list ...string) []netip.Prefix {
 		out[i] = netip.MustParsePrefix(s)
 	}
 	return out
-}
-
-// embedded is the IPv4 address that a v6 one stands for: IPv4-compatible (::/96), NAT64
-// (64:ff9b::/96), 6to4 (2002::/16), Teredo (2001::/32, inverted). Zero when it stands for itself.
-func embedded(a netip.Addr) netip.Addr {
-	if !a.Is6() {
-		return netip.Addr{}
-	}
-	b := a.As16()
-	four := func(i int) netip.Addr { return netip.AddrFrom4([4]byte(b[i : i+4])) }
-	switch {
-	case b[0] == 0x20 && b[1] == 0x02:
-		return four(2)
-	case [12]byte(b[:12]) == [12]byte{0x00, 0x64, 0xff, 0x9b}, [12]byte(b[:12]) == [12]byte{} && a != netip.IPv6Unspecified() && a != netip.IPv6Loopback():
-		return four(12)
-	case [4]byte(b[:4]) == [4]byte{0x20, 0x01}:
-		for i := 12; i < 16; i++ {
-			b[i] = ^b[i]
-		}
-		return four(12)
-	}
-	return netip.Addr{}
 }

@@ -33,7 +33,7 @@ func (l *loader) api() *model.API {
 		known = rootKeys2
 	}
 	if !l.version() {
-		return nil
+		return nil // no API document, perhaps: all that follows would be noise
 	}
 	l.keys(l.root, atRoot, known)
 	api := &model.API{Name: l.root.Field("info").Field("title").Plain(), Position: l.root.Position()}
@@ -48,17 +48,20 @@ func (l *loader) api() *model.API {
 // gateway reads a document of the form of an API's, without paths.
 func (l *loader) gateway() ([]model.Policy, []model.APIKey) {
 	l.root.Only(policiesKey, keysKey, "openapi", "info")
+	if !l.root.IsObject() {
+		return []model.Policy{l.lost(l.root.Position())}, nil
+	}
 	return l.policies(l.root.Field(policiesKey)), l.apiKeys(l.root.Field(keysKey))
 }
 
 var version3 = regexp.MustCompile(`^3\.[01](\.[0-9]+)?$`)
 
-// version tells whether the document says that it is one of ours.
+// version tells whether the document says what it is. One of another version is read on:
+// most of what is wrong in it is wrong in each.
 func (l *loader) version() bool {
 	if v := l.root.Field("swagger"); v.Exists() {
 		if text, _ := v.Scalar(); text != "2.0" {
 			v.Report("", `"2.0"`)
-			return false
 		}
 		return true
 	}
@@ -69,7 +72,6 @@ func (l *loader) version() bool {
 	}
 	if text, _ := v.Scalar(); !version3.MatchString(text) {
 		v.Report("", `"3.0.x" or "3.1.x"`)
-		return false
 	}
 	return true
 }
@@ -106,14 +108,16 @@ func (l *loader) settings(v document.Value, api *model.API) {
 			domain.Report("", `a domain name such as api.example.com or *.example.com`)
 		} else if slices.Contains(api.Domains, name) {
 			domain.Report("the domain "+name+" again", "it once")
+		} else {
+			api.Domains = append(api.Domains, name)
 		}
-		api.Domains = append(api.Domains, name)
 	}
 	if base := v.Field("base_path"); base.Exists() {
 		api.BasePath = strings.Trim(base.Text(), "/")
 		dots := slices.ContainsFunc(strings.Split(api.BasePath, "/"), func(s string) bool { return s == "." || s == ".." })
 		if api.BasePath != "" && (dots || !basePathForm.MatchString(api.BasePath)) {
 			base.Report("", "a path such as v1 or shop/v1")
+			api.Domains = nil // what is claimed there is not known
 		}
 	}
 	for name, value := range v.Field("stage_variables").Fields() {

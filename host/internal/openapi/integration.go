@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -36,18 +37,25 @@ var (
 	statusForm = regexp.MustCompile(`^[2-5][0-9][0-9]$`)
 )
 
-// integration reads an x-amazon-apigateway-integration of a route with that path.
+// Types of Amazon's that nothing here serves: such an integration goes as a whole.
+var unservedTypes = []string{"aws", "aws_proxy"}
+
+// integration reads an x-amazon-apigateway-integration of a route with that path. It is
+// never nil: where there are problems in it, it is what could be read.
 func (l *loader) integration(v document.Value, path []model.Segment) *model.Integration {
+	i := new(model.Integration)
 	if !v.Object() {
-		return nil
+		return i
 	}
 	v.Only(integrationKeys...)
 	v.Require("type")
-	i := &model.Integration{Position: v.Position()}
+	i.Position = v.Position()
 	kind := v.Field("type")
 	if i.Type = strings.ToLower(kind.Text()); kind.Exists() && !slices.Contains([]string{"http_proxy", "http", "mock"}, i.Type) {
 		kind.Report("", "http_proxy, http or mock: no other type is served yet")
-		return nil
+		if slices.Contains(unservedTypes, i.Type) {
+			return i
+		}
 	}
 	for key, field := range v.Fields() {
 		if want, ok := unserved[key]; ok {
@@ -69,8 +77,10 @@ func (l *loader) integration(v document.Value, path []model.Segment) *model.Inte
 	i.RequestTemplates = templates(v.Field("requestTemplates"))
 	i.Responses = responses(v.Field("responses"))
 	i.InsecureSkipVerification = l.insecure(v.Field("tlsConfig"))
-	if i.Type != "mock" {
+	if i.Type == "http" || i.Type == "http_proxy" {
 		v.Require("uri")
+	}
+	if i.Type != "mock" {
 		i.URI = l.uri(v.Field("uri"), path, i.RequestParameters)
 	}
 	return i
@@ -106,10 +116,7 @@ func (l *loader) uri(v document.Value, path []model.Segment, parameters map[stri
 	if !ok {
 		return ""
 	}
-	filled, ok := l.stageVariablesIn(v, text)
-	if !ok {
-		return text
-	}
+	filled, known := l.stageVariablesIn(v, text)
 	// What stands for a variable is no part of a host's name.
 	const mark = "\x01"
 	for {
@@ -124,20 +131,27 @@ func (l *loader) uri(v document.Value, path []model.Segment, parameters map[stri
 		}
 		filled = before + mark + after
 	}
+	if !known {
+		return text
+	}
 	authority, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(filled, "https://"), "http://"), "/")
 	if strings.Contains(authority, mark) {
 		v.Report("a path variable in the host", "variables after the host only")
-		return text
 	}
 	u, err := url.Parse(strings.ReplaceAll(filled, mark, "x"))
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.Fragment != "", strings.ContainsAny(filled, "{}$\\ "):
 		v.Report("", "an http or https URL with a host, without user and fragment")
+	default:
+		if a, err := netip.ParseAddr(u.Hostname()); err == nil && (a.Zone() != "" || model.NeverUpstream(a)) {
+			v.Report("", "a host that is neither link-local nor of a metadata service: such an address is never called")
+		}
 	}
 	return text
 }
 
-// stageVariablesIn is text with the values of the stage variables; not ok when one is missing.
+// stageVariablesIn is text with the values of the stage variables; not ok when one is
+// missing or refused.
 func (l *loader) stageVariablesIn(v document.Value, text string) (filled string, ok bool) {
 	if !strings.Contains(text, "${") {
 		return text, true
@@ -148,8 +162,8 @@ func (l *loader) stageVariablesIn(v document.Value, text string) (filled string,
 		value, there := l.stageVariables[name]
 		if !there {
 			v.Report("the stage variable "+name, "one of "+apiKey+".stage_variables")
-			ok = false
 		}
+		ok = ok && value != "" // what is refused is empty
 		return value
 	})
 	return filled, ok
@@ -177,12 +191,6 @@ var (
 
 // requestParameters reads the mapping of a request.
 func (l *loader) requestParameters(v document.Value, path []model.Segment) map[string]string {
-	for key := range v.Fields() {
-		if strings.Contains(key, ":") {
-			v.Field(key).AtKey().Report("the parameter mapping of HTTP APIs", "integration.request.{header,querystring,path}.NAME: it is not served yet")
-			return nil
-		}
-	}
 	mapping := parameters(v, requestTarget, "integration.request.{header,querystring,path}.NAME", requestSource,
 		"method.request.{header,querystring,path}.NAME, stageVariables.NAME, context.NAME or 'text'")
 	for target, source := range mapping {
@@ -203,6 +211,10 @@ func parameters(v document.Value, target *regexp.Regexp, wantTarget string, sour
 	var mapping map[string]string
 	for key, value := range v.Fields() {
 		m := target.FindStringSubmatch(key)
+		if m == nil && strings.Contains(key, ":") {
+			value.AtKey().Report("the parameter mapping of HTTP APIs", wantTarget+": it is not served yet")
+			continue
+		}
 		if m == nil {
 			value.AtKey().Report("the target "+key, wantTarget)
 			continue

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -41,6 +42,9 @@ type Set struct {
 	Keys []model.APIKey
 	// Warnings are what is not served and was left out.
 	Warnings []document.Problem
+	// Broken is the positions of policies that are among the problems: of what is wrong with
+	// one only its plugin's id and its config are worth a look, when they are not empty.
+	Broken map[model.Position]bool `json:"-"`
 }
 
 // Load reads one document under the name of its file. What is wrong in it is a
@@ -63,8 +67,9 @@ func (o Options) document() document.Options {
 }
 
 // LoadDir reads every .yaml, .yml and .json file of dir whose name does not start with a
-// dot. The problems of all of them are one [document.Errors]; other errors are of the
-// file system.
+// dot. The problems of all of them, files that cannot be read among them, are one
+// [document.Errors], beside which the set holds what could be read, so that the caller can
+// look for more in it; the set is nil when dir cannot be read, which is any other error.
 func LoadDir(dir string, o Options) (*Set, error) {
 	files, err := documents(dir)
 	if err != nil {
@@ -82,7 +87,7 @@ func LoadDir(dir string, o Options) (*Set, error) {
 		})
 	}
 	group.Wait()
-	set := new(Set)
+	set := &Set{Broken: make(map[model.Position]bool)}
 	var problems document.Errors
 	for i, part := range parts {
 		var found document.Errors
@@ -90,19 +95,17 @@ func LoadDir(dir string, o Options) (*Set, error) {
 			if _, err := os.Lstat(files[i]); errors.Is(err, fs.ErrNotExist) {
 				continue // removed after it was listed
 			}
-			return nil, errs[i]
+			found = document.Errors{{Position: model.Position{File: files[i]}, Got: errs[i].Error()}}
 		}
 		problems = append(problems, found...)
 		set.APIs = append(set.APIs, part.APIs...)
 		set.Policies = append(set.Policies, part.Policies...)
 		set.Keys = append(set.Keys, part.Keys...)
 		set.Warnings = append(set.Warnings, part.Warnings...)
+		maps.Copy(set.Broken, part.Broken)
 	}
 	problems = append(problems, conflicts(set.APIs)...)
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	return set, nil
+	return set, problems.Err()
 }
 
 // documents is the files of dir that hold documents, by name.
@@ -134,13 +137,19 @@ func documents(dir string) ([]string, error) {
 
 // loadFile returns what it could read, too, when there are problems.
 func loadFile(file string, o Options) (Set, error) {
+	isGateway := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) == GatewayFile
 	d, err := document.Read(file, o.document())
 	if err != nil {
-		return Set{}, err
+		var part Set
+		if isGateway { // it may have had a policy for every route
+			at := model.Position{File: file}
+			part.Policies, part.Broken = []model.Policy{{Position: at}}, map[model.Position]bool{at: true}
+		}
+		return part, err
 	}
 	l := newLoader(d, o)
-	var part Set
-	if strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) == GatewayFile {
+	part := Set{Broken: l.broken}
+	if isGateway {
 		part.Policies, part.Keys = l.gateway()
 	} else if api := l.api(); api != nil {
 		part.APIs = []*model.API{api}
@@ -161,6 +170,9 @@ func conflicts(apis []*model.API) (problems document.Errors) {
 		claimed[what] = api
 	}
 	for _, api := range apis {
+		if api.ID == "" || api.Stage == "" {
+			continue // they are among the problems
+		}
 		claim(api, apiKey+".id", fmt.Sprintf("the id %q and stage %q", api.ID, api.Stage))
 		for _, domain := range api.Domains {
 			claim(api, apiKey+".domains", fmt.Sprintf("the domain %q and base path %q", domain, api.BasePath))
@@ -180,10 +192,12 @@ type loader struct {
 	stageVariables map[string]string
 	schemes        map[string]*scheme
 	told           map[string]bool // extensions that a warning named
+	broken         map[model.Position]bool
 }
 
 func newLoader(d *document.Document, o Options) *loader {
-	return &loader{doc: d, root: d.Root(), options: o, schemes: map[string]*scheme{}, told: map[string]bool{}}
+	return &loader{doc: d, root: d.Root(), options: o, schemes: map[string]*scheme{}, told: map[string]bool{},
+		broken: map[model.Position]bool{}}
 }
 
 // warn tells of something that is left out.

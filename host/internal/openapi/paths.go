@@ -3,6 +3,7 @@ package openapi
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,16 +29,20 @@ type claims struct {
 	variables map[string]string         // by shape, the name of a REST API's variable
 }
 
+func newClaims() claims { return claims{map[string]document.Value{}, map[string]string{}} }
+
 // paths reads all path items.
 func (l *loader) paths(v document.Value) []model.Route {
 	var routes []model.Route
-	seen := claims{map[string]document.Value{}, map[string]string{}}
+	seen := newClaims()
 	for path, item := range v.Fields() {
 		if strings.HasPrefix(path, "x-") {
 			continue
 		}
 		segments, clean, ok := l.path(path, item)
 		if !ok {
+			// What is wrong below it is told, too, but nothing can be said of its neighbours.
+			routes = append(routes, l.item(item, path, guess(path), newClaims())...)
 			continue
 		}
 		l.siblings(item, segments, seen)
@@ -60,6 +65,16 @@ func (l *loader) path(path string, item document.Value) (segments []model.Segmen
 		path = strings.TrimSuffix(path, "/")
 	}
 	return segments, path, true
+}
+
+var braces = regexp.MustCompile(`\{([^{}]*?)\+?\}`)
+
+// guess is the variables that a path seems to have which is none.
+func guess(path string) (segments []model.Segment) {
+	for _, m := range braces.FindAllStringSubmatch(path, -1) {
+		segments = append(segments, model.Segment{Kind: model.Variable, Text: m[1]})
+	}
+	return segments
 }
 
 // siblings refuses /a/{x} beside /a/{y} in a REST API, as Amazon does.

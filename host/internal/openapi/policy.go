@@ -20,23 +20,43 @@ var (
 func (l *loader) policies(v document.Value) []model.Policy {
 	var policies []model.Policy
 	for item := range v.Items() {
-		item.Only("plugin", "config", "grants", "on_error", "isolation", "fuel", "memory")
-		item.Require("plugin")
-		p := model.Policy{Position: item.Position()}
-		p.Plugin = item.Field("plugin").Match(pluginForm, "a plugin's id: lower-case letters, digits and _.-")
-		p.Config = item.Field("config").JSON()
-		p.Grants = grants(item.Field("grants"))
-		p.OnError = item.Field("on_error").OneOf(model.OnErrorDeny, model.OnErrorSkip, model.OnErrorFail)
-		if isolation := item.Field("isolation"); isolation.Text() == "fresh" {
-			isolation.Report("", `"pooled": fresh instances are not served yet`)
-		} else {
-			p.Isolation = isolation.OneOf(model.IsolationPooled)
-		}
-		p.Fuel = uint64(item.Field("fuel").Int(1000, 1e15))
-		p.Memory = uint64(item.Field("memory").Size(64<<10, 4<<30))
-		policies = append(policies, p)
+		policies = append(policies, l.policy(item))
+	}
+	if v.Exists() && !v.IsList() {
+		policies = append(policies, l.lost(v.Position()))
 	}
 	return policies
+}
+
+// lost stands for policies that could not be read.
+func (l *loader) lost(at model.Position) model.Policy {
+	l.broken[at] = true
+	return model.Policy{Position: at}
+}
+
+func (l *loader) policy(item document.Value) model.Policy {
+	before := l.doc.Count()
+	item.Only("plugin", "config", "grants", "on_error", "isolation", "fuel", "memory")
+	item.Require("plugin")
+	p := model.Policy{Position: item.Position()}
+	p.Plugin = item.Field("plugin").Match(pluginForm, "a plugin's id: lower-case letters, digits and _.-")
+	beforeConfig := l.doc.Count()
+	if p.Config = item.Field("config").JSON(); l.doc.Count() > beforeConfig {
+		p.Config = nil
+	}
+	p.Grants = grants(item.Field("grants"))
+	p.OnError = item.Field("on_error").OneOf(model.OnErrorDeny, model.OnErrorSkip, model.OnErrorFail)
+	if isolation := item.Field("isolation"); isolation.Text() == "fresh" {
+		isolation.Report("", `"pooled": fresh instances are not served yet`)
+	} else {
+		p.Isolation = isolation.OneOf(model.IsolationPooled)
+	}
+	p.Fuel = uint64(item.Field("fuel").Int(1000, 1e15))
+	p.Memory = uint64(item.Field("memory").Size(64<<10, 4<<30))
+	if l.doc.Count() > before {
+		l.broken[p.Position] = true
+	}
+	return p
 }
 
 func grants(v document.Value) model.Grants {

@@ -16,6 +16,7 @@ import (
 type scheme struct {
 	authorizer *model.Authorizer
 	key        *model.Policy
+	broken     bool // it is among the problems: bound, it would be again
 }
 
 // security reads security requirements. Amazon asks for all of the list, where OpenAPI
@@ -28,9 +29,10 @@ func (l *loader) security(v document.Value) (guards []model.Authorizer, keys []m
 			switch {
 			case s.authorizer != nil:
 				guard := *s.authorizer
-				guard.Scopes = scopes.Texts()
-				guards = append(guards, guard)
-			case s.key != nil:
+				if guard.Scopes = scopes.Texts(); !s.broken {
+					guards = append(guards, guard)
+				}
+			case s.key != nil && !s.broken:
 				keys = append(keys, *s.key)
 			}
 		}
@@ -56,8 +58,8 @@ func (l *loader) scheme(name string, use document.Value) *scheme {
 	}
 	s := new(scheme)
 	l.schemes[name] = s
-	v = l.follow(v)
-	if !v.Object() {
+	before := l.doc.Count()
+	if v = l.follow(v); !v.Object() {
 		return s
 	}
 	l.keys(v, atScheme, schemeKeys)
@@ -73,6 +75,7 @@ func (l *loader) scheme(name string, use document.Value) *scheme {
 	default:
 		v.Report("a security scheme that nothing checks", amazon+"authorizer in it")
 	}
+	s.broken = l.doc.Count() > before
 	return s
 }
 
@@ -88,8 +91,8 @@ func (l *loader) authorizer(v document.Value, name string) *model.Authorizer {
 		v.Require("type")
 		if kind.Exists() {
 			kind.Report("", `"jwt": no other authorizer is served yet`)
+			return a
 		}
-		return a
 	}
 	v.Only(append(authorizerKeys, "authorizerResultTtlInSeconds")...) // verdicts live no longer than their token
 	v.Require("jwtConfiguration")
