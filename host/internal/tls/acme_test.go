@@ -5,56 +5,27 @@ import (
 	"context"
 	stdtls "crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/pebble/v2/ca"
-	"github.com/letsencrypt/pebble/v2/db"
-	"github.com/letsencrypt/pebble/v2/va"
-	"github.com/letsencrypt/pebble/v2/wfe"
-	"github.com/miekg/dns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wasmgate/wasmgate/host/internal/tls/tlstest"
 )
 
-// pebble is Let's Encrypt's test authority, whole and in this process. It resolves every
-// name to 127.0.0.1 and validates at the two doors of a gateway.
+// pebble is an authority that validates at the two doors of a gateway.
 type pebble struct {
-	directory, rootFile string
-	roots               *x509.CertPool // of what it issues
-	orders              atomic.Int64
-	down                atomic.Bool
-	log                 lockedBuffer
-	http, tls           net.Listener // where it validates
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	*tlstest.Pebble
+	http, tls net.Listener
 }
 
 func listen(t *testing.T) net.Listener {
@@ -67,74 +38,28 @@ func listen(t *testing.T) net.Listener {
 func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 func startPebble(t *testing.T) *pebble {
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
-	t.Setenv("PEBBLE_AUTHZREUSE", "0") // every order validates
-	p := &pebble{http: listen(t), tls: listen(t)}
-	logger := log.New(&p.log, "", 0)
-	store := db.NewMemoryStore()
-	authority := ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{
-		"default": {ValidityPeriod: 90 * 24 * 3600},
-		"brief":   {ValidityPeriod: 4},
-	})
-	validator := va.New(logger, port(p.http), port(p.tls), false, startDNS(t), store)
-	front := wfe.New(logger, store, validator, authority, []string{"pebble"}, true, false, 0, 0)
-	handler := front.Handler()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p.down.Load() {
-			panic(http.ErrAbortHandler)
-		}
-		if r.URL.Path == "/order-plz" {
-			p.orders.Add(1)
-		}
-		handler.ServeHTTP(w, r)
-	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	p.directory = server.URL + wfe.DirectoryPath
-	p.rootFile = filepath.Join(t.TempDir(), "pebble.pem")
-	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	require.NoError(t, os.WriteFile(p.rootFile, root, 0o600))
-	p.roots = x509.NewCertPool()
-	p.roots.AddCert(authority.GetRootCert(0).Cert)
+	p := &pebble{tlstest.Start(t), listen(t), listen(t)}
+	p.Validate(port(p.http), port(p.tls))
 	return p
-}
-
-func startDNS(t *testing.T) string {
-	l := listen(t)
-	server := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		m := new(dns.Msg).SetReply(q)
-		if len(q.Question) == 1 && q.Question[0].Qtype == dns.TypeA {
-			m.Answer = []dns.RR{&dns.A{
-				Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1},
-				A:   net.IPv4(127, 0, 0, 1),
-			}}
-		}
-		_ = w.WriteMsg(m)
-	})}
-	go server.ActivateAndServe() // ended and waited for by Shutdown
-	t.Cleanup(func() { _ = server.Shutdown() })
-	return l.Addr().String()
 }
 
 // gateway is a Manager with the two doors that an authority knocks at.
 type gateway struct {
 	*Manager
 	http, tls net.Listener
-	log       *lockedBuffer
+	log       *tlstest.Log
 	stop      func()
 }
 
 func (p *pebble) options(dir string, names ...string) Options {
 	return Options{Mode: ACME, DataDir: dir, Names: names, ACME: ACMEOptions{
-		Directory: p.directory, RootFile: p.rootFile, Email: "ops@example.test",
+		Directory: p.Directory, RootFile: p.RootFile, Email: "ops@example.test",
 		RetryMin: 50 * time.Millisecond, RenewCheck: 100 * time.Millisecond,
 	}}
 }
 
 func startGateway(t *testing.T, o Options, httpDoor, tlsDoor net.Listener) *gateway {
-	g := &gateway{http: httpDoor, tls: tlsDoor, log: &lockedBuffer{}}
+	g := &gateway{http: httpDoor, tls: tlsDoor, log: &tlstest.Log{}}
 	o.Logger = slog.New(slog.NewTextHandler(g.log, nil))
 	m, err := New(o)
 	require.NoError(t, err)
@@ -214,16 +139,16 @@ func TestACMEIssuesByEachChallenge(t *testing.T) {
 			o := p.options(t.TempDir(), "Api.Example.Test.")
 			o.ACME.Challenges = []string{challenge}
 			g := startGateway(t, o, p.http, p.tls)
-			cert := g.waitLeaf(t, "api.example.test", p.roots)
+			cert := g.waitLeaf(t, "api.example.test", p.Roots)
 			assert.Equal(t, []string{"api.example.test"}, cert.DNSNames)
-			assert.EqualValues(t, 1, p.orders.Load())
+			assert.EqualValues(t, 1, p.Orders())
 
 			status := g.Status()
 			require.Len(t, status, 1)
 			assert.NoError(t, status[0].Err)
 			assert.Equal(t, cert.NotAfter, status[0].NotAfter)
 
-			_, err := leaf(g.tls, "other.example.test", p.roots)
+			_, err := leaf(g.tls, "other.example.test", p.Roots)
 			assert.ErrorContains(t, err, "unrecognized name")
 			_, ok := g.HTTPChallenge("api.example.test", "/.well-known/acme-challenge/x")
 			assert.False(t, ok)
@@ -235,15 +160,15 @@ func TestACMERestartMakesNoOrderAndNamesComeAndGo(t *testing.T) {
 	p := startPebble(t)
 	dir := t.TempDir()
 	first := startGateway(t, p.options(dir, "a.example.test"), p.http, p.tls)
-	before := first.waitLeaf(t, "a.example.test", p.roots)
+	before := first.waitLeaf(t, "a.example.test", p.Roots)
 	first.stop()
 
-	p.down.Store(true) // it is not even asked
+	p.SetDown(true) // it is not even asked
 	second := startGateway(t, p.options(dir, "a.example.test"), listen(t), listen(t))
-	after, err := leaf(second.tls, "a.example.test", p.roots)
+	after, err := leaf(second.tls, "a.example.test", p.Roots)
 	require.NoError(t, err, "a stored certificate serves from the first handshake")
 	assert.Equal(t, before.SerialNumber, after.SerialNumber)
-	assert.EqualValues(t, 1, p.orders.Load())
+	assert.EqualValues(t, 1, p.Orders())
 
 	second.SetNames([]string{"b.example.test", "*.example.test", "localhost"})
 	var errs []string
@@ -257,24 +182,24 @@ func TestACMERestartMakesNoOrderAndNamesComeAndGo(t *testing.T) {
 	assert.Contains(t, all, `"localhost" is no public name`)
 	second.SetNames(nil)
 	assert.Len(t, second.Status(), 1)
-	_, err = leaf(second.tls, "a.example.test", p.roots)
+	_, err = leaf(second.tls, "a.example.test", p.Roots)
 	assert.NoError(t, err, "a configured name stays")
 }
 
 func TestACMEStartsWhileTheAuthorityIsDown(t *testing.T) {
 	p := startPebble(t)
-	p.down.Store(true)
+	p.SetDown(true)
 	g := startGateway(t, p.options(t.TempDir(), "c.example.test"), p.http, p.tls)
 	require.Eventually(t, func() bool {
 		s := g.Status()
 		return len(s) == 1 && s[0].Err != nil && strings.Contains(s[0].Err.Error(), "register acme account")
 	}, 15*time.Second, 10*time.Millisecond)
-	_, err := leaf(g.tls, "c.example.test", p.roots)
+	_, err := leaf(g.tls, "c.example.test", p.Roots)
 	require.ErrorContains(t, err, "unrecognized name")
 	assert.Contains(t, g.log.String(), "certificate is not to be had")
 
-	p.down.Store(false)
-	g.waitLeaf(t, "c.example.test", p.roots)
+	p.SetDown(false)
+	g.waitLeaf(t, "c.example.test", p.Roots)
 	assert.NoError(t, g.Status()[0].Err)
 }
 
@@ -283,12 +208,12 @@ func TestACMERenewsAndNamesTheReplaced(t *testing.T) {
 	o := p.options(t.TempDir(), "d.example.test")
 	o.ACME.Profile = "brief" // 4 s
 	g := startGateway(t, o, p.http, p.tls)
-	first := g.waitLeaf(t, "d.example.test", p.roots)
+	first := g.waitLeaf(t, "d.example.test", p.Roots)
 	require.Eventually(t, func() bool {
-		now, err := leaf(g.tls, "d.example.test", p.roots)
+		now, err := leaf(g.tls, "d.example.test", p.Roots)
 		return err == nil && now.SerialNumber.Cmp(first.SerialNumber) != 0
 	}, 15*time.Second, 50*time.Millisecond, "log: %v", g.log)
-	assert.Contains(t, p.log.String(), "is a replacement of")
+	assert.Contains(t, p.Log(), "is a replacement of")
 }
 
 // An authority that was set up anew does not know the account any more.
@@ -296,7 +221,7 @@ func TestACMERegistersAgain(t *testing.T) {
 	p := startPebble(t)
 	dir := t.TempDir()
 	first := startGateway(t, p.options(dir, "e.example.test"), p.http, p.tls)
-	first.waitLeaf(t, "e.example.test", p.roots)
+	first.waitLeaf(t, "e.example.test", p.Roots)
 	first.stop()
 	key := first.acme.issuer.file("account.json")
 	data, err := os.ReadFile(filepath.Join(dir, "acme", key))
@@ -310,7 +235,7 @@ func TestACMERegistersAgain(t *testing.T) {
 	tlsDoor, err := net.Listen("tcp", p.tls.Addr().String())
 	require.NoError(t, err)
 	second := startGateway(t, p.options(dir, "e.example.test", "f.example.test"), httpDoor, tlsDoor)
-	second.waitLeaf(t, "f.example.test", p.roots)
+	second.waitLeaf(t, "f.example.test", p.Roots)
 	now, err := os.ReadFile(filepath.Join(dir, "acme", key))
 	require.NoError(t, err)
 	assert.JSONEq(t, string(data), string(now))
@@ -321,9 +246,9 @@ func TestTwoHostsInOneProcess(t *testing.T) {
 	one, two := startPebble(t), startPebble(t)
 	a := startGateway(t, one.options(t.TempDir(), "same.example.test"), one.http, one.tls)
 	b := startGateway(t, two.options(t.TempDir(), "same.example.test"), two.http, two.tls)
-	a.waitLeaf(t, "same.example.test", one.roots)
-	b.waitLeaf(t, "same.example.test", two.roots)
-	_, err := leaf(a.tls, "same.example.test", two.roots)
+	a.waitLeaf(t, "same.example.test", one.Roots)
+	b.waitLeaf(t, "same.example.test", two.Roots)
+	_, err := leaf(a.tls, "same.example.test", two.Roots)
 	assert.Error(t, err, "each has its own authority's")
 }
 
