@@ -49,6 +49,22 @@ func TestWindowBelowZero(t *testing.T) {
 	require.Equal(t, "1 data 1 end", c.wait("1 data"))
 }
 
+// The end of an answer needs no window, even below zero.
+func TestEndBelowZero(t *testing.T) {
+	pr, pw := io.Pipe()
+	g := start(t, answerFunc(func(r *exchange.Response) { r.Status, r.Length, r.Stream = 200, -1, pr }), nil)
+	c := g.greet(settingInitialWindow, 3)
+	c.request(1, true)
+	_, err := io.WriteString(pw, "abc")
+	require.NoError(t, err)
+	require.Equal(t, "1 data 3", c.wait("1 data"))
+	c.frame(frameSettings, 0, 0, appendSetting(nil, settingInitialWindow, 1)) // -2
+	c.frame(framePing, 0, 0, make([]byte, 8))
+	c.wait("pong")
+	pw.Close()
+	require.Equal(t, "1 data 0 end", c.wait("1"))
+}
+
 func TestConnectionWindow(t *testing.T) {
 	g := start(t, handlerFunc(func(x *exchange.Exchange) {
 		if x.Target == "/empty" {

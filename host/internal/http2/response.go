@@ -61,13 +61,16 @@ func buffered(r io.Reader) bool {
 	return ok && b.Buffered() > 0
 }
 
-var pieces = sync.Pool{New: func() any { return new([piece]byte) }}
+// copied is how much of a stream is read at once: what makes two full frames.
+const copied = 2 * maxData
+
+var pieces = sync.Pool{New: func() any { return new([copied]byte) }}
 
 // copyStream sends the answer's stream, each piece as soon as it is there. What is not as
 // long as announced is cut off with a reset, so that nobody takes it for whole.
 func (st *stream) copyStream() error {
 	r, c := &st.x.Response, st.c
-	buf := pieces.Get().(*[piece]byte)
+	buf := pieces.Get().(*[copied]byte)
 	defer pieces.Put(buf)
 	for {
 		n, readErr := r.Stream.Read(buf[:])

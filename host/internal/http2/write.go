@@ -28,6 +28,10 @@ const maxOut = 32 << 10
 // piece is what Options.Write is for.
 const piece = 16 << 10
 
+// maxData is the most in a DATA frame that we send: with its header it fills a TLS record
+// (RFC 8446 5.1), so that no record of a few bytes follows each.
+const maxData = piece - headerSize
+
 // buffer is reused, and a pointer so that the pool need not allocate one.
 type buffer struct{ b []byte }
 
@@ -62,7 +66,7 @@ func (s *sending) room() int {
 	if s.out == nil {
 		return maxOut
 	}
-	return max(0, maxOut-len(s.out.b))
+	return maxOut - len(s.out.b)
 }
 
 func (s *sending) releaseOut() {
@@ -145,7 +149,7 @@ func (c *conn) wakeAll() {
 // wakeSender wakes the first stream in the queue that can go on. Whoever was woken does
 // the same when it is done, so that there is always one as long as one can.
 func (c *conn) wakeSender() {
-	if len(c.queue) == 0 || c.room() == 0 {
+	if len(c.queue) == 0 || c.room() <= headerSize {
 		return
 	}
 	for i, st := range c.queue {
@@ -191,7 +195,7 @@ func (st *stream) dead() error {
 func (st *stream) send(p []byte, end bool) (err error) {
 	c := st.c
 	for err = st.dead(); err == nil; err = st.dead() {
-		size := int(min(int64(min(len(p), maxFrame, c.room())), st.window, c.window))
+		size := int(max(0, min(int64(min(len(p), maxData, c.room()-headerSize)), st.window, c.window)))
 		if size > 0 || len(p) == 0 {
 			st.appendData(p[:size], end && size == len(p))
 			st.x.Response.Sent += int64(size)
@@ -264,7 +268,7 @@ func (st *stream) await(shared bool) {
 
 // awaitRoom waits until a head can be appended.
 func (st *stream) awaitRoom() error {
-	for st.headOnly = true; st.dead() == nil && st.c.room() == 0; {
+	for st.headOnly = true; st.dead() == nil && st.c.room() <= headerSize; {
 		st.await(true)
 	}
 	st.headOnly = false
