@@ -38,7 +38,11 @@ func listen(t *testing.T) net.Listener {
 func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 func startPebble(t *testing.T) *pebble {
-	p := &pebble{tlstest.Start(t), listen(t), listen(t)}
+	return validating(t, tlstest.Start(t))
+}
+
+func validating(t *testing.T, authority *tlstest.Pebble) *pebble {
+	p := &pebble{authority, listen(t), listen(t)}
 	p.Validate(port(p.http), port(p.tls))
 	return p
 }
@@ -204,7 +208,7 @@ func TestACMEStartsWhileTheAuthorityIsDown(t *testing.T) {
 }
 
 func TestACMERenewsAndNamesTheReplaced(t *testing.T) {
-	p := startPebble(t)
+	p := validating(t, tlstest.StartBrief(t))
 	o := p.options(t.TempDir(), "d.example.test")
 	o.ACME.Profile = "brief" // 4 s
 	g := startGateway(t, o, p.http, p.tls)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
@@ -59,17 +60,25 @@ func (l *Log) String() string {
 }
 
 // Start starts an authority that ends with the test. It lets clients wait until
-// [Pebble.Validate] has told it where their doors are.
+// [Pebble.Validate] has told it where their doors are. Its certificates are good for 90 days.
 func Start(t *testing.T) *Pebble {
 	t.Helper()
+	return start(t, "default", 90*24*time.Hour)
+}
+
+// StartBrief is Start with certificates that are good for four seconds, in the profile brief.
+func StartBrief(t *testing.T) *Pebble {
+	t.Helper()
+	return start(t, "brief", 4*time.Second)
+}
+
+// start makes an authority with one profile: of several, Pebble takes any.
+func start(t *testing.T, profile string, validity time.Duration) *Pebble {
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	t.Setenv("PEBBLE_AUTHZREUSE", "0") // every order validates
 	p := &Pebble{resolver: startDNS(t), store: db.NewMemoryStore(), Roots: x509.NewCertPool(), handler: make(chan http.Handler, 1)}
-	p.authority = ca.New(log.New(&p.log, "", 0), p.store, "", "ecdsa", 0, 1, map[string]ca.Profile{
-		"default": {ValidityPeriod: 90 * 24 * 3600},
-		"brief":   {ValidityPeriod: 4},
-	})
+	p.authority = ca.New(log.New(&p.log, "", 0), p.store, "", "ecdsa", 0, 1, map[string]ca.Profile{profile: {ValidityPeriod: uint64(validity.Seconds())}})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
