@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"maps"
 	"net/url"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/cache"
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
@@ -54,7 +56,8 @@ type builder struct {
 	ctx      context.Context
 	setup    *setup
 	plugins  *pluginSet
-	gateway  openapi.Set // its policies and keys
+	gateway  openapi.Set             // its policies and keys
+	broken   map[model.Position]bool // policies that documents report
 	previous map[[32]byte]*compiledAPI
 	problems document.Errors
 	used     map[[32]byte]*boundPolicy
@@ -68,14 +71,14 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	documents, err := openapi.LoadDir(with.config.APIs.Dir, openapi.Options{Resolver: with.config.Resolver})
 	var problems document.Errors
 	if err != nil && !errors.As(err, &problems) {
-		return nil, err
+		problems = document.Errors{unreadable(with.config, err)}
 	}
 	plugins, broken := c.modules.open(ctx, with.config.Plugins.Dir, with.config.Plugins.ModuleBytes)
 	problems = append(problems, broken...)
 	b := &builder{core: c, ctx: ctx, setup: with, plugins: plugins, previous: make(map[[32]byte]*compiledAPI),
 		problems: problems, used: make(map[[32]byte]*boundPolicy), failed: make(map[[32]byte]error)}
 	if documents != nil {
-		b.gateway = *documents
+		b.gateway, b.broken = *documents, documents.Broken
 	}
 	if previous != nil {
 		for _, a := range previous.apis {
@@ -91,7 +94,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 			s.apis = append(s.apis, b.compile(api))
 		}
 		for _, w := range documents.Warnings {
-			s.warnings = append(s.warnings, w.String())
+			s.warnings = append(s.warnings, with.config.Scrub(w.String()))
 		}
 	}
 	s.policies = b.order
@@ -108,6 +111,15 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: with.buckets, Cache: with.cache.value,
 		Close: func() { c.giveBack(s) }})
 	return s, nil
+}
+
+// unreadable is a failure of the file system below apis.dir.
+func unreadable(c *Config, err error) document.Problem {
+	why := err.Error()
+	if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == c.APIs.Dir {
+		why = e.Err.Error()
+	}
+	return c.Problem("apis.dir", why, "a folder of API documents")
 }
 
 // giveBack ends s's part in policies and plugins.
@@ -163,11 +175,10 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 	a.refs.Store(1)
 	shared := &pipeline.API{ID: api.ID, Stage: api.Stage, Protocol: api.Protocol,
 		StageVariables: api.StageVariables, Keys: b.keys(api)}
-	failed := len(b.problems)
 	seen := make(map[*boundPolicy]bool)
 	for i := range api.Routes {
 		r := &api.Routes[i]
-		list := b.bindAll(policies[i])
+		list, missing := b.bindAll(policies[i])
 		bound := make([]*pipeline.Policy, len(list))
 		for j, p := range list {
 			bound[j] = p.Policy
@@ -179,7 +190,7 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		compiled := pipeline.NewRoute(pipeline.Route{API: shared, Key: r.Key(), Path: r.Path,
 			Integration: integrationJSON(r.Integration), Host: constantHost(r.Integration), Cache: b.setup.cache.value.Group(api.ID + "/" + api.Stage),
 			Metrics: b.observer.Route(observe.RouteKey{API: api.ID, Stage: api.Stage, Route: r.Path, Method: r.Method})}, bound)
-		if !compiled.Integrates() && len(b.problems) == failed {
+		if !compiled.Integrates() && !missing {
 			b.report(r.Position, r.Key(), "no integration", "x-amazon-apigateway-integration or a policy with an integrate hook")
 		}
 		a.routes = append(a.routes, route.Route[*pipeline.Route]{Method: r.Method, Path: r.Path, Value: compiled})
@@ -294,36 +305,56 @@ func (b *builder) report(at model.Position, path, got, want string) {
 	b.problems = append(b.problems, document.Problem{Position: at, Path: path, Got: got, Want: want})
 }
 
-// bindAll binds one route's policies, in order, and reports those that cannot be.
-func (b *builder) bindAll(list []model.Policy) (bound []*boundPolicy) {
+// bindAll binds one route's policies, in order, and reports those that cannot be; missing
+// says that one of these may have been meant to integrate.
+func (b *builder) bindAll(list []model.Policy) (bound []*boundPolicy, missing bool) {
 	for i := range list {
 		p := &list[i]
-		module, err := b.plugins.get(b.ctx, p.Plugin)
-		if b.plugins.broken[p.Plugin] && errors.Is(err, errNoPlugin) {
-			continue // the file is reported
-		}
-		if errors.Is(err, errNoPlugin) {
-			b.report(p.Position, "plugin", strconv.Quote(p.Plugin), "a plugin that there is: "+strings.Join(b.plugins.ids(), ", "))
-			continue
-		}
-		if err != nil {
-			if _, isFile := b.plugins.byFile[p.Plugin]; !isFile { // files are reported already
-				b.problems = append(b.problems, refusal(p.Position, "plugin "+p.Plugin, err))
-			}
+		module := b.module(p)
+		if module == nil {
+			missing = true
 			continue
 		}
 		one, err := b.bind(module, p)
 		if err != nil {
 			b.problems = append(b.problems, refusal(p.Position, "policy "+p.Plugin, err))
+		}
+		if one == nil {
+			missing = missing || module.Has(abi.HookIntegrate)
 			continue
 		}
 		bound = append(bound, one)
 	}
-	return bound
+	return bound, missing
 }
 
-// bind binds a policy once for the whole snapshot.
+// module is the plugin of p; nil when there is none, which is told here unless the file or
+// the document is reported already.
+func (b *builder) module(p *model.Policy) *guest.Module {
+	module, err := b.plugins.get(b.ctx, p.Plugin)
+	_, isFile := b.plugins.byFile[p.Plugin]
+	switch {
+	case err == nil:
+		return module
+	case errors.Is(err, errNoPlugin):
+		if p.Plugin != "" && !b.plugins.broken[p.Plugin] {
+			b.report(p.Position, "plugin", strconv.Quote(p.Plugin), "a plugin that there is: "+strings.Join(b.plugins.ids(), ", "))
+		}
+	case !isFile:
+		b.problems = append(b.problems, refusal(p.Position, "plugin "+p.Plugin, err))
+	}
+	return nil
+}
+
+// bind binds a policy once for the whole snapshot. One that is among the document's problems
+// is not bound; of its config is told what can be.
 func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, error) {
+	if b.broken[p.Position] {
+		if p.Config == nil {
+			return nil, nil
+		}
+		return nil, module.CheckConfig(configBytes(p.Config))
+	}
 	id := policyID(module.Digest(), p)
 	if one := b.used[id]; one != nil {
 		return one, nil

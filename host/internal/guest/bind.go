@@ -92,12 +92,27 @@ func (p *Policy) check(b Binding) error {
 	if len(missing) > 0 {
 		return fault(KindImport, errors.Join(missing...))
 	}
-	if p.module.schema != nil {
-		if err := validate(p.module.schema, b.Config); err != nil {
-			return fault(KindConfig, err)
-		}
+	if err := p.module.checkConfig(b.Config); err != nil {
+		return fault(KindConfig, err)
 	}
 	return nil
+}
+
+// CheckConfig checks a config by the schema of m's manifest, as [Engine.Bind] does before it
+// starts the guest: for a policy that cannot be bound for another reason. The error is an
+// [*Error] of kind config.
+func (m *Module) CheckConfig(config []byte) error {
+	if err := m.compiled.checkConfig(config); err != nil {
+		return &Error{Plugin: m.id, Kind: KindConfig, Err: err}
+	}
+	return nil
+}
+
+func (c *compiled) checkConfig(config []byte) error {
+	if c.schema == nil {
+		return nil
+	}
+	return validate(c.schema, config)
 }
 
 // granted tells whether there is any grant of that name; an empty name needs none.

@@ -42,8 +42,9 @@ type Set struct {
 	Keys []model.APIKey
 	// Warnings are what is not served and was left out.
 	Warnings []document.Problem
-	// Broken is the positions of policies that are among the problems: of what is wrong with
-	// one only its plugin's id and its config are worth a look, when they are not empty.
+	// Broken is the positions of policies that cannot be bound, since their plugin, config,
+	// grants or an unknown key is among the problems. Plugin and Config are as written, or
+	// empty when they are the problem; a list that could not be read is one empty policy.
 	Broken map[model.Position]bool `json:"-"`
 }
 

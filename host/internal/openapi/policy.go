@@ -45,6 +45,10 @@ func (l *loader) policy(item document.Value) model.Policy {
 		p.Config = nil
 	}
 	p.Grants = grants(item.Field("grants"))
+	if l.doc.Count() > before {
+		l.broken[p.Position] = true
+	}
+	// What follows, when it is wrong, leaves a policy that can be bound to see what else is.
 	p.OnError = item.Field("on_error").OneOf(model.OnErrorDeny, model.OnErrorSkip, model.OnErrorFail)
 	if isolation := item.Field("isolation"); isolation.Text() == "fresh" {
 		isolation.Report("", `"pooled": fresh instances are not served yet`)
@@ -53,9 +57,6 @@ func (l *loader) policy(item document.Value) model.Policy {
 	}
 	p.Fuel = uint64(item.Field("fuel").Int(1000, 1e15))
 	p.Memory = uint64(item.Field("memory").Size(64<<10, 4<<30))
-	if l.doc.Count() > before {
-		l.broken[p.Position] = true
-	}
 	return p
 }
 
