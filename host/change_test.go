@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
 )
 
 const changeHost = "change.execute-api.localhost"
@@ -168,6 +169,56 @@ func (l *rawLoad) ask() (err error) {
 	return err
 }
 
+// rawLoad2 is rawLoad over HTTP/2: a stream that GOAWAY leaves unanswered is lost.
+type rawLoad2 struct {
+	*gateway
+	under *tls.Conn
+	conn  *http2.ClientConn
+}
+
+func (l *rawLoad2) ask() error {
+	if l.conn == nil || !l.conn.CanTakeNewRequest() {
+		if err := l.dial(); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequest(http.MethodPost, echoURL, io.MultiReader(strings.NewReader("abc"))) // can be sent once
+	if err != nil {
+		return err
+	}
+	resp, err := l.conn.RoundTrip(req)
+	if err != nil {
+		if strings.Contains(err.Error(), "client conn not usable") { // GOAWAY came before anything was sent
+			return nil
+		}
+		return fmt.Errorf("raw HTTP/2: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && string(body) != "took 3" {
+		err = fmt.Errorf("status %d: %s", resp.StatusCode, body)
+	}
+	return err
+}
+
+func (l *rawLoad2) dial() (err error) {
+	l.close()
+	for range 2 { // the gateway may move in between
+		https, _, _ := l.Addresses()
+		if l.under, err = tls.Dial("tcp", https, &tls.Config{RootCAs: l.roots, ServerName: changeHost, NextProtos: []string{"h2"}}); err == nil {
+			l.conn, err = new(http2.Transport).NewClientConn(l.under)
+			return err
+		}
+	}
+	return err
+}
+
+func (l *rawLoad2) close() {
+	if l.under != nil {
+		l.under.Close()
+	}
+}
+
 // TestProcessFileChanges changes the process file under load. Whatever changes, the clients
 // of the old door lose no request.
 func TestProcessFileChanges(t *testing.T) {
@@ -178,6 +229,8 @@ func TestProcessFileChanges(t *testing.T) {
 	}
 	r := &rawLoad{gateway: g}
 	l.start(r.ask)
+	r2 := &rawLoad2{gateway: g}
+	l.start(r2.ask)
 	// These wait through each change with their connection open and idle.
 	var patient []*raw
 	for range 2 {
@@ -212,6 +265,7 @@ func TestProcessFileChanges(t *testing.T) {
 		p.Close()
 	}
 	l.stop(t)
+	r2.close()
 	if r.raw != nil {
 		r.raw.Close()
 	}
