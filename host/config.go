@@ -31,6 +31,15 @@ func Load(o LoadOptions) (*Config, error) {
 	return c, nil
 }
 
+// LoadAdmin reads only what it takes to talk to a running gateway, Listen.Admin and DataDir,
+// and no more is in the Config: a gateway that refuses its files must still be asked why.
+// What else is wrong in them does not matter. Ignored says why a file that cannot be
+// parsed was taken for none.
+func LoadAdmin(o LoadOptions) (c *Config, ignored, err error) {
+	c, ignored, err = config.LoadAdmin(config.Options{File: o.File, Set: o.Set, Environ: o.Environ})
+	return c, ignored, configErrors(err)
+}
+
 // Schema is the JSON Schema of the process file.
 func Schema() []byte { return config.Schema() }
 
@@ -57,3 +66,31 @@ func configErrors(err error) error {
 	}
 	return err
 }
+
+// shown is err as it may leave the package: without the values of references, which are
+// credentials often enough, and which errors of the operating system tell.
+func shown(c *Config, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = configErrors(err)
+	if e, ok := errors.AsType[*ConfigErrors](err); ok {
+		for i, p := range e.problems {
+			p.File, p.Path, p.Got, p.Want = c.Scrub(p.File), c.Scrub(p.Path), c.Scrub(p.Got), c.Scrub(p.Want)
+			e.problems[i] = p
+		}
+	}
+	if text := c.Scrub(err.Error()); text != err.Error() {
+		return &scrubbed{text, err}
+	}
+	return err
+}
+
+// scrubbed is an error with another text.
+type scrubbed struct {
+	text string
+	err  error
+}
+
+func (e *scrubbed) Error() string { return e.text }
+func (e *scrubbed) Unwrap() error { return e.err }

@@ -180,7 +180,8 @@ type Report struct {
 
 // Validate loads everything as [Host.Run] does, and serves nothing: process file, API
 // documents, plugins, and policies with their configs. What is wrong is one *[ConfigErrors].
-func Validate(ctx context.Context, o Options) (*Report, error) {
+func Validate(ctx context.Context, o Options) (_ *Report, err error) {
+	defer func() { err = shown(o.Config, err) }()
 	dir := o.Config.DataDir
 	if _, err := os.Stat(dir); err != nil {
 		// A check leaves nothing behind where no gateway ran.

@@ -72,7 +72,7 @@ func New(o Options) (*Host, error) {
 	if o.Stderr == nil {
 		o.Stderr = os.Stderr
 	}
-	log, err := observe.NewLogger(o.Stderr, o.Config.Log.Level, o.Config.Log.Format)
+	log, err := observe.NewLogger(o.Stderr, o.Config.Log.Level, o.Config.Log.Format, o.Config.Scrub)
 	if err != nil {
 		return nil, fmt.Errorf("new host: %w", err)
 	}
@@ -93,6 +93,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	h.running, h.cancel, h.started = true, cancel, time.Now()
 	h.mu.Unlock()
 	defer close(h.ended)
+	defer func() { err = shown(h.options.Config, err) }()
 
 	if err := h.openAccessLog(); err != nil {
 		return err

@@ -25,7 +25,7 @@ func (h *Host) Reload(ctx context.Context) error {
 	start := time.Now()
 	s, err := h.rebuild(ctx)
 	if err != nil {
-		err = fmt.Errorf("reload: %w", err)
+		err = shown(h.options.Config, fmt.Errorf("reload: %w", err))
 		h.mu.Lock()
 		h.reload = control.Reload{Time: time.Now(), Error: err.Error()}
 		h.mu.Unlock()

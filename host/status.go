@@ -33,7 +33,7 @@ func (v view) Status() control.Status {
 	for _, a := range s.apis {
 		st.Snapshot.Routes += len(a.routes)
 		st.APIs = append(st.APIs, control.API{ID: a.api.ID, Name: a.api.Name, Protocol: string(a.api.Protocol), Stage: a.api.Stage,
-			Domains: a.api.Domains, BasePath: a.api.BasePath, Routes: len(a.routes), File: a.api.Position.File})
+			Domains: a.api.Domains, BasePath: a.api.BasePath, Routes: len(a.routes), File: h.options.Config.Scrub(a.api.Position.File)})
 	}
 	st.Policies = s.describe()
 	st.Parts = append(st.Parts, h.certificates(&st, door))
@@ -51,7 +51,7 @@ func (h *Host) certificates(st *control.Status, d *door) control.Part {
 			one.NotAfter = &c.NotAfter
 		}
 		if c.Err != nil {
-			one.Error = c.Err.Error()
+			one.Error = h.options.Config.Scrub(c.Err.Error())
 			details = append(details, strings.Join(c.Names, " ")+": "+one.Error)
 		}
 		st.Certificates = append(st.Certificates, one)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/wasmgate/wasmgate/host"
 )
 
 // adminTimeout bounds one call; a reload may have to compile plugins.
@@ -26,7 +29,7 @@ func (a *app) admin(use, short, method string) *cobra.Command {
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			answer, refused, err := a.callAdmin(cmd.Context(), method, use)
+			answer, refused, err := a.callAdmin(cmd, method, use)
 			if err != nil {
 				return err
 			}
@@ -42,16 +45,19 @@ func (a *app) admin(use, short, method string) *cobra.Command {
 }
 
 // callAdmin gives the answer's JSON, which says why when the gateway refused.
-func (a *app) callAdmin(ctx context.Context, method, what string) (answer []byte, refused bool, err error) {
-	config, err := a.load()
+func (a *app) callAdmin(cmd *cobra.Command, method, what string) (answer []byte, refused bool, err error) {
+	config, ignored, err := host.LoadAdmin(a.sources())
+	if ignored != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "wasmgate: %s: not read, so its listen.admin and data_dir do not count: %v\n", a.file, ignored)
+	}
 	if err != nil {
 		return nil, false, err
 	}
 	token, err := os.ReadFile(filepath.Join(config.DataDir, "admin.token"))
 	if err != nil {
-		return nil, false, fmt.Errorf("%s: read the admin token, which run makes: %w", what, err)
+		return nil, false, errors.New(config.Scrub(fmt.Sprintf("%s: read the admin token, which run makes: %v", what, err)))
 	}
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), adminTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+config.Listen.Admin+"/admin/v1/"+what, nil)
 	if err != nil {
@@ -62,7 +68,7 @@ func (a *app) callAdmin(ctx context.Context, method, what string) (answer []byte
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, false, fmt.Errorf("%s: is the gateway running? %w", what, err)
+		return nil, false, errors.New(config.Scrub(fmt.Sprintf("%s: is the gateway running? %v", what, err)))
 	}
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(resp.Body, 64<<20))
@@ -70,7 +76,7 @@ func (a *app) callAdmin(ctx context.Context, method, what string) (answer []byte
 		return nil, false, fmt.Errorf("%s: read the answer: %w", what, err)
 	}
 	if !json.Valid(answer) {
-		return nil, false, fmt.Errorf("%s: %s answered %s, which is not JSON", what, config.Listen.Admin, resp.Status)
+		return nil, false, fmt.Errorf("%s: %s answered %s, which is not JSON", what, config.Scrub(config.Listen.Admin), resp.Status)
 	}
 	return answer, resp.StatusCode >= 300, nil
 }

@@ -61,7 +61,11 @@ func (f *format) Set(arg string) error {
 
 // load reads the process file with environment and --set over it.
 func (a *app) load() (*host.Config, error) {
-	return host.Load(host.LoadOptions{File: a.file, Set: a.set, Environ: os.Environ()})
+	return host.Load(a.sources())
+}
+
+func (a *app) sources() host.LoadOptions {
+	return host.LoadOptions{File: a.file, Set: a.set, Environ: os.Environ()}
 }
 
 // options is the host that run and validate make.

@@ -83,7 +83,7 @@ func (a *app) listPlugins() ([]pluginInfo, error) {
 		return nil, err
 	}
 	dir := config.Plugins.Dir
-	files, err := pluginsIn(os.DirFS(dir), func(name string) string { return filepath.Join(dir, name) })
+	files, err := pluginsIn(os.DirFS(dir), func(name string) string { return config.Scrub(filepath.Join(dir, name)) })
 	return append(builtIn, files...), err
 }
 

@@ -65,10 +65,10 @@ func announce(ctx context.Context, h *host.Host, config *host.Config, stderr io.
 	file := filepath.Join(config.DataDir, "ca.crt")
 	print, err := fingerprint(file)
 	if err != nil {
-		fmt.Fprintln(stderr, "wasmgate:", err)
+		fmt.Fprintln(stderr, "wasmgate:", config.Scrub(err.Error()))
 		return
 	}
-	fmt.Fprintf(stderr, "CA certificate %s, SHA-256 %s\n", file, print)
+	fmt.Fprintf(stderr, "CA certificate %s, SHA-256 %s\n", config.Scrub(file), print)
 }
 
 // reloadOnHangup reloads at each SIGHUP. The host logs what came of it.

@@ -259,12 +259,14 @@ func TestLineAllocatesNothing(t *testing.T) {
 func TestOperatorLogRedacts(t *testing.T) {
 	for _, format := range []string{"json", "text"} {
 		var out bytes.Buffer
-		log, err := NewLogger(&out, "info", format)
+		log, err := NewLogger(&out, "info", format, strings.NewReplacer("resolved", "gone").Replace)
 		require.NoError(t, err)
 		log.Debug("unseen")
 		log.Info("seen\nforged", "Authorization", "s3cret", "key_id", "k1", "client_secret", []string{"s3cret"},
 			slog.Group("upstream", "password", "s3cret", "host", "example.com"), slog.Group("cookies", "sid", "s3cret"),
-			"value", "Bearer eyJhbGciOiJub25lIn0.e30.x")
+			"value", "Bearer eyJhbGciOiJub25lIn0.e30.x", "error", errors.New("open resolved"), "files", []string{"resolved"})
+		assert.NotContains(t, out.String(), "resolved")
+		assert.Contains(t, out.String(), "open gone")
 		assert.NotContains(t, out.String(), "s3cret")
 		assert.NotContains(t, out.String(), "eyJ")
 		assert.NotContains(t, out.String(), "unseen")
@@ -272,9 +274,9 @@ func TestOperatorLogRedacts(t *testing.T) {
 		assert.Contains(t, out.String(), "k1")
 		assert.Equal(t, 1, strings.Count(out.String(), "\n"))
 	}
-	_, err := NewLogger(io.Discard, "loud", "json")
+	_, err := NewLogger(io.Discard, "loud", "json", nil)
 	assert.ErrorContains(t, err, `level "loud"`)
-	_, err = NewLogger(io.Discard, "info", "xml")
+	_, err = NewLogger(io.Discard, "info", "xml", nil)
 	assert.ErrorContains(t, err, `format "xml"`)
 }
 
