@@ -13,14 +13,19 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/control"
 )
 
+var errNotServing = errors.New("reload: the host does not serve")
+
 // Reload reads the process file, the documents, the plugins and the certificates again, and serves what they
 // say now. When anything is wrong, nothing changes, and the error, which status and
 // readiness show too, says all of it. Reloads wait for each other.
 func (h *Host) Reload(ctx context.Context) error {
+	if !h.isServing() {
+		return errNotServing
+	}
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-	if !h.isServing() {
-		return errors.New("reload: the host does not serve")
+	if !h.isServing() { // it began to stop meanwhile
+		return errNotServing
 	}
 	start := time.Now()
 	s, err := h.rebuild(ctx)
