@@ -67,6 +67,7 @@ func (c *conn) serve() {
 	c.mu.Lock()
 	f, faulty := errors.AsType[*fault](err)
 	if faulty {
+		c.s.refused(&c.p, nil, &f.Refusal)
 		c.fail(f)
 	}
 	told := c.closing && !c.gone
@@ -80,9 +81,6 @@ func (c *conn) serve() {
 	told = told && !c.gone
 	c.gone = true
 	c.mu.Unlock()
-	if faulty {
-		c.s.refused(&c.p, nil, &f.Refusal)
-	}
 	if told {
 		c.t.Linger()
 	} else {

@@ -22,8 +22,8 @@
 // words that [Server.Tick] looks at; no timer is set per request.
 //
 // Start with [Server.Serve]. Which file answers for what: conn.go RFC 9113 3.4, 4 and 9.1;
-// frames.go 5.1, 6.2 to 6.10; settings.go 6.5; data.go 5.2, 6.1 and 6.9 as a receiver;
-// head.go 8.2, 8.3 and RFC 7541 through package hpack; body.go 8.1.1; write.go 5.2 and 6.9
-// as a sender; response.go 8.1 and RFC 9110 15.2; budget.go 10.5; drain.go 6.8. Priorities
-// (RFC 9218) are accepted and ignored.
+// frames.go and stream.go 5.1 and 6.2 to 6.10; settings.go 6.5; data.go 5.2, 6.1 and 6.9 as
+// a receiver; head.go 8.2, 8.3 and RFC 7541 through package hpack; body.go 8.1.1; write.go
+// 5.2 and 6.9 as a sender; response.go 8.1 and RFC 9110 15.2; budget.go 10.5; drain.go 6.8.
+// Priorities (RFC 9218) are accepted and ignored.
 package http2

@@ -56,14 +56,14 @@ func (c *conn) tick(now int64) {
 		c.mu.Unlock()
 		return
 	}
-	var refused *fault
 	abort := c.writeUntil > 0 && now > c.writeUntil
 	switch {
 	case abort:
-		refused, c.gone = streamUnread, true
+		c.gone = true
+		c.s.refused(&c.p, nil, &streamUnread.Refusal)
 	case c.readUntil > 0 && now > c.readUntil && !c.closing:
-		refused = faultHeadSlow
-		c.fail(refused)
+		c.s.refused(&c.p, nil, &faultHeadSlow.Refusal)
+		c.fail(faultHeadSlow)
 		c.wake()
 	case c.drained.step == 1 && now > c.drained.until:
 		c.drainFurther()
@@ -75,9 +75,6 @@ func (c *conn) tick(now int64) {
 		c.streams[i].tick(now)
 	}
 	c.mu.Unlock()
-	if refused != nil {
-		c.s.refused(&c.p, nil, &refused.Refusal)
-	}
 	if abort {
 		c.t.Abort()
 	}

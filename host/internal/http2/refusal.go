@@ -84,6 +84,7 @@ var (
 	errTooSlow   = errors.New("send answer: the client reads too slowly")
 	errGone      = errors.New("send answer: the connection ended")
 	errCut       = errors.New("send answer: its body is not as long as announced")
+	errPanic     = errors.New("send answer: reading it panicked")
 	errTrailer   = errors.New("send answer: a trailer cannot be sent")
 	errInform    = errors.New("send informational response: status is not 1xx, or 101, or the answer has begun")
 	errConnected = errors.New("serve connection: it is to be closed")

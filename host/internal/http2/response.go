@@ -2,6 +2,7 @@ package http2
 
 import (
 	"io"
+	"runtime/debug"
 	"strconv"
 	"sync"
 
@@ -73,7 +74,7 @@ func (st *stream) copyStream() error {
 	buf := pieces.Get().(*[copied]byte)
 	defer pieces.Put(buf)
 	for {
-		n, readErr := r.Stream.Read(buf[:])
+		n, readErr := st.readStream(buf[:])
 		eof := readErr == io.EOF
 		switch {
 		case r.Length >= 0 && (r.Sent+int64(n) > r.Length || eof && r.Sent+int64(n) < r.Length):
@@ -101,6 +102,17 @@ func (st *stream) copyStream() error {
 			return err
 		}
 	}
+}
+
+// readStream reads from the handler's stream, whose panic costs this answer only.
+func (st *stream) readStream(buf []byte) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			st.c.s.o.Logger.Error("read answer: panic", "request_id", string(st.x.ID[:]), "panic", p, "stack", string(debug.Stack()))
+			n, err = 0, errPanic
+		}
+	}()
+	return st.x.Response.Stream.Read(buf)
 }
 
 // writable tells whether fields can be sent in HTTP/2, and passed on in HTTP/1.1.

@@ -59,7 +59,7 @@ func TestAnswers(t *testing.T) {
 		{name: "stream", answer: func(r *exchange.Response) { r.Status, r.Length, r.Stream = 200, -1, stream("hello") },
 			want: []string{"200", "data 5", "data 0 end"}, body: "hello", sent: 5},
 		{name: "stream that ends with its last bytes", answer: func(r *exchange.Response) {
-			r.Status, r.Length, r.Stream = 200, 5, io.NopCloser(iotestDataErr("hello"))
+			r.Status, r.Length, r.Stream = 200, 5, io.NopCloser(endingWith("hello"))
 		}, want: []string{"200", "data 5 end"}, head: "content-length=5", body: "hello", sent: 5},
 		{name: "stream that is ready", answer: func(r *exchange.Response) {
 			r.Status, r.Length, r.Stream = 200, 5, &ready{closer{strings.NewReader("hello"), &closed}}
@@ -81,6 +81,8 @@ func TestAnswers(t *testing.T) {
 		{name: "broken stream", answer: func(r *exchange.Response) {
 			r.Status, r.Length, r.Stream = 200, -1, io.NopCloser(io.MultiReader(strings.NewReader("hello"), broken{}))
 		}, want: []string{"200", "data 5", "reset INTERNAL_ERROR"}, body: "hello", sent: 5, err: errBroken},
+		{name: "stream that panics", answer: func(r *exchange.Response) { r.Status, r.Length, r.Stream = 200, -1, io.NopCloser(panicking{}) },
+			want: []string{"200", "reset INTERNAL_ERROR"}, err: errPanic},
 		{name: "nobody answered", answer: func(r *exchange.Response) {},
 			want: []string{"500", "data 35 end"}, body: `{"message":"Internal server error"}`, sent: 35},
 		{name: "splitting", answer: func(r *exchange.Response) { r.Status = 200; r.Header.Add("x", "a\r\nb") },
@@ -164,8 +166,12 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errBroken }
 
-// iotestDataErr gives all it has together with io.EOF.
-func iotestDataErr(text string) io.Reader { return &lastWithEOF{text} }
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("upstream") }
+
+// endingWith gives all it has together with io.EOF.
+func endingWith(text string) io.Reader { return &lastWithEOF{text} }
 
 type lastWithEOF struct{ text string }
 

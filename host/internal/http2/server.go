@@ -25,7 +25,8 @@ type Options struct {
 	// Date is the value of the Date field.
 	Date func() string
 	// OnRefusal learns of what was refused: x is nil when it was not a request or its
-	// client was told no id. Status is 0 when no status was sent. It must not wait.
+	// client was told no id. Status is 0 when no status was sent. It must not wait, nor call
+	// the server.
 	OnRefusal func(p *Peer, x *exchange.Exchange, r *http1.Refusal)
 	// Logger takes what only the operator can mend.
 	Logger *slog.Logger
