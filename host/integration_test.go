@@ -60,7 +60,7 @@ func TestProxyResponse(t *testing.T) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(302)
 		case "/broken":
-			http.Error(w, "its own words", 503)
+			http.Error(w, "its own words", http.StatusServiceUnavailable)
 		case "/empty":
 			w.WriteHeader(204)
 		case "/old":

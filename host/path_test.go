@@ -124,7 +124,7 @@ func TestPathMatrix(t *testing.T) {
 			m := &matrix{up: up, allow: allow}
 			for _, path := range adminSpellings() {
 				m.check(t, path, overHTTP1(t, g, path))
-				if !strings.ContainsAny(path, "\xc4\x00") {
+				if strings.IndexByte(path, 0xc4) < 0 && strings.IndexByte(path, 0) < 0 {
 					m.check(t, path, overHTTP2(t, g, path))
 				}
 			}

@@ -142,7 +142,7 @@ func (k *call) copyBody(c *conn, answered chan error, hints chan *hint) (early b
 			}
 			p.out = out
 		} else if left -= int64(n); left < 0 || bodyErr == io.EOF && left > 0 {
-			return false, bodyError(nil, errLength)
+			return false, bodyError(c.ctx, errLength)
 		}
 		if early, err := c.writeUnless(answered, out); early || err != nil || bodyErr == io.EOF {
 			return early, err

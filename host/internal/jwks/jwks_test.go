@@ -268,7 +268,7 @@ func TestBadDocuments(t *testing.T) {
 			_, _ = w.Write([]byte(`{"keys":[` + strings.Repeat("{},", 200) + `{}]}`))
 		},
 		"404":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"slow":     func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"slow body": func(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write([]byte(`{"keys":`))

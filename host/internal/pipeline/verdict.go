@@ -62,14 +62,3 @@ func (v *verdicts) put(key verdictKey, p *plan) {
 	}
 	s.plans[key] = p
 }
-
-// len is the number of entries, expired ones included.
-func (v *verdicts) len() int {
-	n := 0
-	for i := range v.shards {
-		v.shards[i].mu.RLock()
-		n += len(v.shards[i].plans)
-		v.shards[i].mu.RUnlock()
-	}
-	return n
-}

@@ -8,7 +8,6 @@ type body struct {
 	begin     int    // offset of the first instruction
 	groups    int    // how many declarations of locals
 	locals    int    // with parameters
-	calls     int    // instructions that call
 	callees   []int32
 	indirect  bool
 	loopFirst bool // a loop head stands before all other control
