@@ -158,11 +158,10 @@ type Log struct {
 
 // AccessLog is one line a request.
 type AccessLog struct {
-	Enabled       bool
-	File          string   // empty is standard output
-	Sample        float64  // share of the requests below 400 that is logged
-	RedactHeaders []string // header names whose values are not logged, lower case
-	RedactQuery   []string // query parameters whose values are not logged
+	Enabled     bool
+	File        string   // empty is standard output
+	Sample      float64  // share of the requests below 400 that is logged
+	RedactQuery []string // query parameters whose values are not logged
 }
 
 // Secret is a value that prints as [document.Redacted].

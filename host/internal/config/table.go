@@ -96,7 +96,6 @@ func (c *Config) inside() []entry {
 		bind("log.access.enabled", &c.Log.Access.Enabled, boolean, "true", "Whether requests are logged."),
 		bind("log.access.file", &c.Log.Access.File, maybe, "", "File of the access log; empty is standard output."),
 		bind("log.access.sample", &c.Log.Access.Sample, share(1), "1", "Share of the requests that is logged; those with a status of 400 and above always are."),
-		bind("log.access.redact_headers", &c.Log.Access.RedactHeaders, list(token, true), "authorization,proxy-authorization,cookie,set-cookie,x-api-key,x-amz-security-token", "Headers whose values are not logged."),
 		bind("log.access.redact_query", &c.Log.Access.RedactQuery, list(filled, false), "access_token,api_key,apikey,code,id_token,key,password,secret,signature,sig,token,x-amz-credential,x-amz-security-token,x-amz-signature", "Query parameters whose values are not logged, in any case."),
 
 		bind("secrets", &c.Secrets, secrets, "{}", "Values that grants may name; best as ${env:NAME} or ${file:/path}."),
