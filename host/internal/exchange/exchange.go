@@ -36,7 +36,8 @@ type Exchange struct {
 	Header Header
 	// Body is what the client sends after the head, nil when there is none. Reading it
 	// waits for the client and keeps its limits; an error other than io.EOF means that
-	// the body is broken, too slow or too long and the request must not go on.
+	// the body is broken, too slow or too long and the request must not go on. It may be an
+	// [Interrupter].
 	Body io.Reader
 	// BodyLength is the announced length of Body, -1 when it is not known in advance.
 	BodyLength int64

@@ -102,7 +102,10 @@ func (c *conn) remove(st *stream, ours bool) {
 	}
 	st.opened = false
 	c.closed.add(st.id, ours)
+	// A client whose streams end unread must get its window back, or it can send no further
+	// body on the connection.
 	c.unacked += int64(st.recv.drop())
+	c.creditConn()
 }
 
 // complete closes st, whose answer is out. When the client has not ended its request it is
