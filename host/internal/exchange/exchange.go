@@ -31,6 +31,8 @@ type Exchange struct {
 	Authority string // lower case, with its port if any
 	Target    string // path, percent-encoding untouched, without query; "*" for OPTIONS *
 	Query     string // raw query without the question mark
+	// EmptyQuery says that Target was followed by a question mark and nothing behind it.
+	EmptyQuery bool
 
 	// Header is the client's fields: framing, Host and hop-by-hop fields are not among them.
 	Header Header

@@ -24,6 +24,8 @@ type Call struct {
 	Upstream *Upstream
 	// Method, Path and Query go out byte for byte; Path begins with a slash or is "*".
 	Method, Path, Query string
+	// EmptyQuery sends the question mark without a Query, too.
+	EmptyQuery bool
 	// Authority is the Host, lower case; empty is the upstream's.
 	Authority string
 	// Header is sent without framing, Host and hop-by-hop fields. It is not changed; nil is
@@ -242,7 +244,7 @@ func (k *call) trailer() *exchange.Header {
 // streaming body it reads the answer's head too.
 func (k *call) send(c *conn) error {
 	head := http1.RequestHead{
-		Method: k.Method, Path: k.Path, Query: k.Query, Authority: k.Authority,
+		Method: k.Method, Path: k.Path, Query: k.Query, EmptyQuery: k.EmptyQuery, Authority: k.Authority,
 		Header: k.header(c), Framing: k.framing, Length: k.length,
 	}
 	if head.Authority == "" {

@@ -175,6 +175,8 @@ func (k *call) copyBody(c *conn, body *reading, answered chan error, hints chan 
 			p.out = out
 		} else if left -= int64(n); left < 0 || bodyErr == io.EOF && left > 0 {
 			return false, bodyError(c.ctx, errLength)
+		} else if left == 0 {
+			body.end()
 		}
 		if early, err := c.writeUnless(answered, out); early || err != nil || bodyErr == io.EOF {
 			return early, err

@@ -58,7 +58,7 @@ func readRequest(src io.Reader) (seen, error) {
 		return seen{}, err
 	}
 	request.line = q.Method + " " + q.Authority + " " + q.Path
-	if q.Query != "" {
+	if q.Query != "" || q.EmptyQuery {
 		request.line += "?" + q.Query
 	}
 	request.body, request.close = string(body), q.Close

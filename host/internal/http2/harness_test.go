@@ -157,7 +157,7 @@ func echo(x *exchange.Exchange) {
 func describe(x *exchange.Exchange) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s", x.Method, x.Authority, x.Target)
-	if x.Query != "" {
+	if x.Query != "" || x.EmptyQuery {
 		b.WriteString("?" + x.Query)
 	}
 	b.WriteString("\n")

@@ -65,7 +65,7 @@ func (c *conn) serveRequest(x *exchange.Exchange) fate {
 	}
 	x.Start = time.Now()
 	x.Method, x.Authority, x.Target, x.Query = c.req.Method, c.req.Authority, c.req.Path, c.req.Query
-	x.Informational = c.inform
+	x.EmptyQuery, x.Informational = c.req.EmptyQuery, c.inform
 	if c.req.HTTP10 {
 		x.Conn, x.Informational = c.asHTTP10(), nil
 	}

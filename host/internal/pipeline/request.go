@@ -25,6 +25,7 @@ type request struct {
 
 	// What the hooks see and the upstream gets; map_request may change it.
 	method, path, query, authority string
+	emptyQuery                     bool // a question mark stands behind the path, with nothing behind it
 	pathSet                        bool // by map_request: it is sent whatever the integration's URL says
 
 	principal, apiKeyID, usagePlanID string
@@ -83,7 +84,7 @@ var requests = sync.Pool{New: func() any {
 func (p *Pipeline) begin(x *exchange.Exchange, s *Snapshot) *request {
 	r := requests.Get().(*request)
 	r.x, r.p, r.snap = x, p, s
-	r.method, r.query = x.Method, x.Query
+	r.method, r.query, r.emptyQuery = x.Method, x.Query, x.EmptyQuery
 	r.userAgent = x.Header.Get("user-agent")
 	x.State = r
 	return r
