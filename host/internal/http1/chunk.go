@@ -53,7 +53,8 @@ func (b *Body) parseChunk() error {
 		at = 2
 	}
 	size, n, err := parseChunkHeader(buf[at:])
-	if err == ErrIncomplete && len(buf)-at >= maxChunkLine {
+	// The verdict must not depend on how the bytes arrived.
+	if err == ErrIncomplete && len(buf)-at >= maxChunkLine || err == nil && n > maxChunkLine {
 		err = errChunkExtLong
 	}
 	if err != nil {
