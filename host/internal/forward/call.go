@@ -94,6 +94,8 @@ type call struct {
 	length  int64
 	small   []byte    // the body when it is in memory
 	stream  io.Reader // else
+
+	trace [2]uint64 // random part of the x-amzn-trace-id that is added
 }
 
 // do tries once, and once more where that is harmless.
