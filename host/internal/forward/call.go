@@ -55,8 +55,8 @@ type Call struct {
 // after Do is the Stream's, and tells that the client's connection must break too.
 //
 // The client's body is read while Do runs and never after it. When the answer comes before
-// the body is out, the rest is not read; but a Read of the client's body that waits is
-// waited for.
+// the body is out, the rest is not read; a Read that waits for the client is interrupted if
+// the body is an [exchange.Interrupter], else waited for.
 func (f *Forwarder) Do(x *exchange.Exchange, c *Call) error {
 	c.Latency, c.Reused = 0, false
 	k := call{Call: c, f: f, x: x, ctx: x.Context}
