@@ -212,7 +212,9 @@ func TestBodiesAreStreamed(t *testing.T) {
 				}
 				took, total := time.Since(began), allocated()-before
 				t.Logf("%s %3d MiB: %4d ms, allocated %6d KiB in all, heap after it %+d KiB", method, size>>20, took.Milliseconds(), total>>10, (live()-held)>>10)
-				require.Less(t, total, int64(40*mebibyte))
+				if !raceEnabled { // the race detector makes sync.Pool forget at random
+					require.Less(t, total, int64(40*mebibyte))
+				}
 			}
 		}
 	})

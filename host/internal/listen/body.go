@@ -68,12 +68,17 @@ func (b *clientBody) Interrupt() {
 	b.c.raw.SetReadDeadline(time.Unix(1, 0))
 }
 
-// resume takes back what Interrupt did, so that the rest can be drained. A body that was
-// waited for meanwhile stays broken: it is not known what of it was read.
+// resume takes back what Interrupt did, so that a rest of known length can be drained. One
+// of unknown length is not waited for, since a client that has its answer may never end it
+// (RFC 9112 9.5), and a body that was waited for meanwhile stays broken.
 func (b *clientBody) resume() {
-	if b.interrupted.Load() {
-		b.interrupted.Store(false)
-		b.c.raw.SetReadDeadline(time.Time{})
+	if !b.interrupted.Load() {
+		return
+	}
+	b.interrupted.Store(false)
+	b.c.raw.SetReadDeadline(time.Time{})
+	if b.Left() < 0 && b.err == nil {
+		b.err = exchange.ErrInterrupted
 	}
 }
 

@@ -82,5 +82,9 @@ func TestInterruptedBodyIsDrained(t *testing.T) {
 		_, body := c.receive("GET")
 		require.Equal(t, "GET a /next\n\n", body)
 	}
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+	r, _ := c.receive("POST")
+	require.True(t, r.Close, "how much is to come is not known")
+	c.ended()
 	require.Empty(t, g.reasons())
 }
