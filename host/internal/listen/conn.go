@@ -222,7 +222,7 @@ func (c *conn) linger() {
 // abort ends the connection so that the client cannot take a truncated answer for a
 // whole one: without close_notify, with a reset.
 func (c *conn) abort() {
-	if t, ok := c.raw.(*net.TCPConn); ok {
+	if t, ok := c.raw.(interface{ SetLinger(sec int) error }); ok {
 		t.SetLinger(0)
 	}
 	c.raw.Close()

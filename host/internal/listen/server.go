@@ -14,6 +14,7 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
 	"github.com/wasmgate/wasmgate/host/internal/http2"
+	"github.com/wasmgate/wasmgate/host/internal/socket"
 )
 
 // Server serves two listeners. Make one with [New]; it serves once.
@@ -185,7 +186,7 @@ func (s *Server) accept(l net.Listener, secure bool) error {
 		raw, err := l.Accept()
 		if err == nil {
 			pause = 5 * time.Millisecond
-			s.admit(raw, secure)
+			s.admit(socket.Wrap(raw), secure)
 			continue
 		}
 		select {
