@@ -103,6 +103,7 @@ func (u *upstream) Do(x *exchange.Exchange, c *pipeline.UpstreamCall) error {
 		call.Timeout = u.timeout
 	}
 	err := u.Forwarder.Do(x, call)
+	c.Latency = call.Latency
 	*call = forward.Call{}
 	calls.Put(call)
 	if err != nil {

@@ -11,14 +11,23 @@ import (
 
 // wasmgate is the gateway itself, with three policies: authorize, throttle, map_request.
 func wasmgate() *peer {
+	return gateway("wasmgate", func(b *bench) string { return b.gateway })
+}
+
+// earlier is another build of the gateway, to see what a change brings.
+func earlier() *peer {
+	return gateway("earlier", func(b *bench) string { return b.earlier })
+}
+
+func gateway(name string, binary func(*bench) string) *peer {
 	return &peer{
-		name: "wasmgate", policies: "jwt, rate-limit, transform (Wasm)",
+		name: name, policies: "jwt, rate-limit, transform (Wasm)",
 		file: "wasmgate.yaml", config: wasmgateConfig,
 		prepare: func(_ context.Context, b *bench, at *place) error {
-			if _, err := os.Stat(b.gateway); err != nil {
-				return missing(b.gateway + " is not built: make build")
+			at.Binary = binary(b)
+			if _, err := os.Stat(at.Binary); err != nil {
+				return missing(at.Binary + " is not built: make build")
 			}
-			at.Binary = b.gateway
 			return at.writeAPI("bench.yaml", wasmgateAPI)
 		},
 		argv: []string{"run", "--config", "{{.Dir}}/wasmgate.yaml"},

@@ -65,8 +65,12 @@ func (c comparison) run(ctx context.Context, b *bench) (result, error) {
 			r.stop()
 		}
 	}()
-	for _, p := range c.peers {
-		if !b.wanted(p) {
+	peers := c.peers
+	if b.earlier != "" {
+		peers = slices.Insert(slices.Clone(peers), 1, earlier())
+	}
+	for _, p := range peers {
+		if p.name != "earlier" && !b.wanted(p) {
 			continue
 		}
 		r, err := b.startPeer(ctx, p)

@@ -145,6 +145,12 @@ func Acquire() *Exchange { return pool.Get().(*Exchange) }
 
 // Release gives x back. Nothing that x returned may be used afterwards.
 func (x *Exchange) Release() {
+	x.Reset()
+	pool.Put(x)
+}
+
+// Reset makes x empty for another request. Nothing that x returned may be used afterwards.
+func (x *Exchange) Reset() {
 	x.Header.Reset()
 	x.Trailer.Reset()
 	x.Response.Reset()
@@ -152,5 +158,4 @@ func (x *Exchange) Release() {
 		x.prefix = nil
 	}
 	*x = Exchange{Header: x.Header, Trailer: x.Trailer, Response: x.Response, prefix: x.prefix[:0]}
-	pool.Put(x)
 }

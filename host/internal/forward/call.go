@@ -9,6 +9,7 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
+	"github.com/wasmgate/wasmgate/host/internal/socket"
 )
 
 const (
@@ -101,7 +102,7 @@ type call struct {
 // do tries once, and once more where that is harmless.
 func (k *call) do() *Error {
 	k.f.budget.deposit()
-	for again := false; ; again = true {
+	for again := false; ; {
 		conn, err := k.connect(again)
 		if err != nil {
 			return asError(err)
@@ -113,11 +114,15 @@ func (k *call) do() *Error {
 		}
 		e, harmless := asError(err), k.harmless(conn)
 		conn.broken = true
-		conn.release()
+		conn.release(time.Time{})
 		k.x.Response.Reset()
+		if errors.Is(err, socket.ErrStale) {
+			continue // that was one connection less of those that are kept
+		}
 		if again || e.Kind != Reset || !harmless || !k.f.budget.spend() {
 			return e
 		}
+		again = true
 	}
 }
 
@@ -199,6 +204,11 @@ func (k *call) connect(again bool) (*conn, error) {
 	}
 	for {
 		conn, err := k.Upstream.get(k.ctx, k.start, until, again)
+		if err == nil && conn.reused && (k.stream != nil || !conn.asks()) && !conn.alive() {
+			conn.Close()
+			k.Upstream.gone()
+			continue
+		}
 		if err != errForgotten {
 			return conn, err
 		}
@@ -222,7 +232,12 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b
 func (k *call) roundTrip(c *conn) error {
 	c.begin(k.ctx, k.start.Add(k.timeout()))
 	c.expect(k.f.options.FirstByte, TimeoutFirstByte)
-	if err := k.send(c); err != nil {
+	if c.reused {
+		c.now = k.start
+	}
+	out := buffers.Get().(*[]byte)
+	defer buffers.Put(out)
+	if err := k.send(c, out); err != nil {
 		return err
 	}
 	if k.stream == nil {
@@ -243,8 +258,9 @@ func (k *call) trailer() *exchange.Header {
 }
 
 // send writes the head and a body that is in memory, in one piece if it is small. With a
-// streaming body it reads the answer's head too.
-func (k *call) send(c *conn) error {
+// streaming body it reads the answer's head too. out is what it makes the request in, and must be
+// left alone until something of the answer has come.
+func (k *call) send(c *conn, out *[]byte) error {
 	head := http1.RequestHead{
 		Method: k.Method, Path: k.Path, Query: k.Query, EmptyQuery: k.EmptyQuery, Authority: k.Authority,
 		Header: k.header(c), Framing: k.framing, Length: k.length,
@@ -252,8 +268,6 @@ func (k *call) send(c *conn) error {
 	if head.Authority == "" {
 		head.Authority = k.Upstream.authority
 	}
-	out := buffers.Get().(*[]byte)
-	defer buffers.Put(out)
 	b, err := head.Append((*out)[:0])
 	if err != nil {
 		return err
@@ -280,5 +294,5 @@ func (k *call) send(c *conn) error {
 	if cap(b) <= 64<<10 && len(k.small) <= smallBody {
 		*out = b[:0]
 	}
-	return c.write(b)
+	return c.ask(b)
 }

@@ -40,7 +40,7 @@ func (u *Upstream) String() string { return u.name }
 // Authority is the Host of a call that names none.
 func (u *Upstream) Authority() string { return u.authority }
 
-// get takes a kept connection, or opens one. fresh asks for a new one.
+// get takes a kept connection, which may be dead, or opens one. fresh asks for a new one.
 func (u *Upstream) get(ctx context.Context, now time.Time, until time.Time, fresh bool) (*conn, error) {
 	for {
 		c, wait, err := u.take(now, fresh)
@@ -55,7 +55,7 @@ func (u *Upstream) get(ctx context.Context, now time.Time, until time.Time, fres
 		if c == nil {
 			return u.connect(ctx, now, until)
 		}
-		if !fresh && now.Sub(c.born) < u.f.options.KeepFor && c.alive() {
+		if !fresh && now.Sub(c.born) < u.f.options.KeepFor {
 			c.reused = true
 			return c, nil
 		}

@@ -54,6 +54,7 @@ func (s socket) Linger() {
 }
 
 func (s socket) Abort() { s.Close() }
+func (s socket) Rest()  {}
 
 // start runs a server for the time of the test.
 func start(t testing.TB, h exchange.Handler, change func(*Options)) *gate {
@@ -63,7 +64,7 @@ func start(t testing.TB, h exchange.Handler, change func(*Options)) *gate {
 	var id atomic.Uint64
 	o := Options{
 		Handler: h, Syntax: http1.DefaultLimits(), Streams: 100, BodyBytes: 10 << 20,
-		Head: patience, Body: patience, Idle: patience, Write: patience, BodyRate: 240,
+		Head: patience, Body: patience, Idle: patience, Rest: patience, Write: patience, BodyRate: 240,
 		Identify: func(x *exchange.Exchange) { copy(x.ID[:], fmt.Sprintf("%036d", id.Add(1))) },
 		Now:      func() int64 { return int64(time.Since(epoch)) + g.clock.Load() + 1 },
 		Date:     func() string { return "Mon, 23 Nov 2026 12:00:00 GMT" },
@@ -92,10 +93,10 @@ func start(t testing.TB, h exchange.Handler, change func(*Options)) *gate {
 			g.conns = append(g.conns, conn)
 			g.mu.Unlock()
 			running.Go(func() {
-				g.Serve(Peer{
+				g.Open(Peer{
 					Transport: socket{conn}, Remote: netip.MustParseAddrPort("192.0.2.1:1"),
 					Info: &exchange.Conn{Protocol: "HTTP/2.0"},
-				})
+				}).Serve()
 			})
 		}
 	})

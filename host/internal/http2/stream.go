@@ -163,7 +163,7 @@ func (c *conn) resetFor(st *stream, f *fault) error {
 func (c *conn) dispatch(st *stream) {
 	st.working, st.ctx = true, new(requestContext)
 	c.active++
-	c.idleSince = 0
+	c.idleSince, c.rested = 0, false
 	c.s.workers.start(task{c, st})
 	if c.drained.late {
 		c.drainLocked()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
+	"github.com/wasmgate/wasmgate/host/internal/http2"
 	"github.com/wasmgate/wasmgate/host/internal/problem"
 )
 
@@ -35,12 +36,17 @@ type conn struct {
 
 	phase phase
 	late  atomic.Bool // the warden ended a phase
+	parking
+	place uint64 // in the lot, guarded by its lock
 
-	reader http1.Reader
-	req    http1.Request
-	head   http1.ResponseHead
-	body   clientBody
-	inform func(int, *exchange.Header) error
+	session *http2.Session     // nil for HTTP/1.1
+	x       *exchange.Exchange // of the last request and the next; nil after a rest
+	idling  bool               // the phase between two requests has begun
+	reader  http1.Reader
+	req     http1.Request
+	head    http1.ResponseHead
+	body    clientBody
+	inform  func(int, *exchange.Header) error
 }
 
 func newConn(s *Server, raw net.Conn, secure bool) *conn {
@@ -70,7 +76,7 @@ func (c *conn) enterHandler() { c.phase.Store(-c.s.warden.now.Load()) }
 func (c *conn) end(v int64) {
 	if c.phase.CompareAndSwap(v, 0) {
 		c.late.Store(true)
-		c.raw.SetDeadline(time.Unix(1, 0))
+		c.call(func() { c.raw.SetDeadline(past) })
 	}
 }
 
@@ -81,35 +87,72 @@ func (c *conn) revive() {
 	}
 }
 
-// serve runs the connection to its end.
-func (c *conn) serve() {
-	defer c.s.remove(c)
-	defer c.cancel()
-	defer c.rw.Close() // with close_notify
+// run serves the connection until it ends or rests.
+func (c *conn) run() {
+	rests := false
 	defer func() {
 		if p := recover(); p != nil { // ours, not the handler's: see handle
 			c.s.o.Logger.Error("serve connection: panic", "panic", p, "stack", string(debug.Stack()))
 		}
+		if rests {
+			c.park()
+		} else {
+			c.close()
+		}
 	}()
+	if c.info == nil && !c.begin() {
+		return
+	}
+	if c.session != nil {
+		rests = c.session.Serve()
+	} else {
+		rests = c.serveHTTP1()
+	}
+}
+
+// begin is what comes before the first request; false when there will be none.
+func (c *conn) begin() bool {
 	protocol := "HTTP/1.1"
 	if c.tls != nil {
 		var ok bool
 		if protocol, ok = c.shakeHands(); !ok {
-			return
+			return false
 		}
 	}
 	c.describe(protocol)
 	if f := c.s.o.OnConnection; f != nil {
 		f(protocol, true)
-		defer f(protocol, false)
 	}
 	if protocol == "HTTP/2.0" {
-		c.serveHTTP2()
-		return
+		c.beginHTTP2()
+	} else {
+		c.reader.Reset(c.rw)
 	}
-	c.reader.Reset(c.rw)
-	defer c.reader.Reset(nil)
-	c.serveHTTP1()
+	return true
+}
+
+// close ends the connection.
+func (c *conn) close() {
+	if c.s.lot != nil {
+		c.s.lot.remove(c)
+	}
+	if f := c.s.o.OnConnection; f != nil && c.info != nil {
+		f(c.info.Protocol, false)
+	}
+	c.reader.Reset(nil)
+	c.lighten()
+	c.rw.Close() // with close_notify
+	c.cancel()
+	c.s.remove(c)
+}
+
+// lighten gives back what an idle connection does not need.
+func (c *conn) lighten() {
+	c.reader.Rest()
+	if c.x != nil {
+		c.x.Release()
+		c.x = nil
+	}
 }
 
 // shakeHands does the TLS handshake; ok is false when the connection is of no use.
@@ -222,7 +265,7 @@ func (c *conn) linger() {
 // abort ends the connection so that the client cannot take a truncated answer for a
 // whole one: without close_notify, with a reset.
 func (c *conn) abort() {
-	if t, ok := c.raw.(*net.TCPConn); ok {
+	if t, ok := c.raw.(interface{ SetLinger(sec int) error }); ok {
 		t.SetLinger(0)
 	}
 	c.raw.Close()

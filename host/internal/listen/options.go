@@ -45,6 +45,8 @@ type Options struct {
 	// Random gives request ids and seeds; nil is the process's ChaCha8 generator. It is
 	// called on many goroutines.
 	Random func() uint64
+
+	rest time.Duration // of an idle connection, before it parks; 0 is restAfter
 }
 
 // Limits bound what clients may take. A zero field is its default.
@@ -103,6 +105,7 @@ func (o *Options) complete() error {
 			o.RedirectPort = addrPort(o.HTTPS.Addr()).Port()
 		}
 	}
+	o.rest = cmp.Or(o.rest, restAfter)
 	l := &o.Limits
 	l.Connections = cmp.Or(l.Connections, 10_000)
 	l.Fields = cmp.Or(l.Fields, 200)

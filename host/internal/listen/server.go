@@ -14,6 +14,7 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
 	"github.com/wasmgate/wasmgate/host/internal/http2"
+	"github.com/wasmgate/wasmgate/host/internal/socket"
 )
 
 // Server serves two listeners. Make one with [New]; it serves once.
@@ -23,6 +24,7 @@ type Server struct {
 	http2   *http2.Server // nil without HTTPS
 	plain   exchange.Handler
 	warden  warden
+	lot     *lot
 	syntax  http1.Limits // of strangers
 	trusted http1.Limits // of trusted proxies
 
@@ -72,6 +74,12 @@ func New(o Options) (*Server, error) {
 // that of a listener that broke.
 func (s *Server) Serve(ctx context.Context) error {
 	defer close(s.served)
+	var err error
+	if s.lot, err = newLot(); err != nil {
+		s.stopAccepting()
+		close(s.accepted)
+		return err
+	}
 	wardenDone := make(chan struct{})
 	wardenStop := make(chan struct{})
 	go func() { // ends with wardenStop; waited for below
@@ -97,6 +105,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.http2 != nil {
 		s.http2.Close()
 	}
+	s.lot.close()
 	cancelled()
 	close(wardenStop)
 	<-wardenDone
@@ -174,7 +183,7 @@ func (s *Server) closeAll() {
 	s.mu.Unlock()
 	for _, c := range conns {
 		c.cancel()
-		c.raw.Close()
+		c.call(func() { c.raw.Close() })
 	}
 }
 
@@ -185,7 +194,7 @@ func (s *Server) accept(l net.Listener, secure bool) error {
 		raw, err := l.Accept()
 		if err == nil {
 			pause = 5 * time.Millisecond
-			s.admit(raw, secure)
+			s.admit(socket.Wrap(raw), secure)
 			continue
 		}
 		select {
@@ -217,7 +226,7 @@ func (s *Server) admit(raw net.Conn, secure bool) {
 		s.refused(Refused{Remote: c.remote, Reason: reason})
 		return
 	}
-	go c.serve() // ends when the connection is closed; s.running waits for it
+	go c.run() // ends when the connection is closed or parked; s.running waits for it
 }
 
 // add registers c; it says why not.

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
@@ -64,9 +63,9 @@ func (r *request) callUpstream(s *step, p *plan) error {
 	if call.Target, err = r.target(c); err != nil {
 		return err
 	}
-	r.upstream.started = time.Now()
+	r.upstream.called = true
 	err = up.Do(r.x, call)
-	r.upstream.took = time.Since(r.upstream.started)
+	r.upstream.took = call.Latency
 	r.upstream.status = r.x.Response.Status
 	return err
 }

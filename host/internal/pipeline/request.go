@@ -70,9 +70,9 @@ type policyState struct {
 }
 
 type upstreamResult struct {
-	started time.Time
-	took    time.Duration
-	status  int
+	called bool
+	took   time.Duration // to the head of its answer, or to the failure
+	status int
 }
 
 var requests = sync.Pool{New: func() any {
@@ -274,7 +274,7 @@ func (r *request) account(now time.Time, err error) {
 		return
 	}
 	integrationStatus := 0
-	if !r.upstream.started.IsZero() {
+	if r.upstream.called {
 		integrationStatus = r.upstream.status
 	}
 	e := &r.entry
