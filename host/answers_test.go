@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmgate/wasmgate/host/internal/http1/cases"
@@ -274,29 +274,61 @@ func readSome(c net.Conn) (string, error) {
 	return string(buf[:n]), err
 }
 
-// What an upstream sends before anybody asked it anything on a kept connection answers no
-// request.
+// What an upstream sends on a kept connection before anybody asks it answers no request,
+// whatever the next one is.
 func TestUnaskedAnswers(t *testing.T) {
+	said := make(chan struct{})
 	up := play(t, func(a asked, c net.Conn) bool {
-		if a.target() == "/first" {
-			io.WriteString(c, upstreamCanary)
-			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
-			return true
-		}
 		_, err := io.WriteString(c, upstreamCanary)
+		if a.target() == "/first" {
+			_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+			said <- struct{}{}
+		}
 		return err == nil
 	})
 	g := start(t, files{"apis/a.yaml": passing(up.url)})
 	g.each(t, func(t *testing.T, c *http.Client) {
-		for range 20 {
-			a := get(t, c, site+"/first")
-			require.Equal(t, "canary", a.body)
-			await(t, "the unasked answer is seen or its connection gone", func() bool {
-				return g.metric("wasmgate_upstream_connections") == 0 || get(t, c, site+"/second").body == "canary"
-			})
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			for _, body := range []string{"", "body", strings.Repeat("x", 40_000)} {
+				up.take()
+				require.Equal(t, "canary", get(t, c, site+"/first").body)
+				<-said
+				a, err := try(t, c, method, site+"/second", body)
+				require.NoError(t, err)
+				require.Equal(t, "200 canary", fmt.Sprint(a.StatusCode, " ", a.body))
+				seen := up.take()
+				require.Len(t, seen, 2)
+				require.NotEqual(t, seen[0].connection, seen[1].connection)
+			}
 		}
-		for _, a := range up.take() {
-			assert.NotContains(t, a.request, "poison")
+	})
+}
+
+// A connection that the upstream closed while it was kept costs no request, whatever the
+// method and wherever the body is: nothing was sent on it.
+func TestClosedWhileIdle(t *testing.T) {
+	closed := make(chan struct{})
+	up := playRaw(t, func(p *player, number int, c net.Conn) {
+		request, err := readCanonical(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		p.note(asked{request, number})
+		io.WriteString(c, upstreamCanary)
+		c.Close()
+		closed <- struct{}{}
+	})
+	g := start(t, files{"apis/a.yaml": passing(up.url)})
+	long := strings.Repeat("x", 40_000)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		for range 5 {
+			for _, tt := range [][2]string{{"GET", ""}, {"POST", ""}, {"POST", "body"}, {"POST", long}, {"PUT", long}, {"PATCH", "body"}} {
+				a, err := try(t, c, tt[0], site+"/x", tt[1])
+				require.NoError(t, err)
+				require.Equal(t, "200 canary", fmt.Sprint(a.StatusCode, " ", a.body), tt[0])
+				<-closed // and its end is here: the loopback has no way
+				require.Len(t, up.take(), 1)
+			}
 		}
 	})
 }
