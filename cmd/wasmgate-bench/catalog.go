@@ -66,7 +66,7 @@ info: {title: Benchmark, version: "1"}
 x-wasmgate-api: {id: bench, stage: $default, domains: [127.0.0.1]}
 paths:
   /{size}:
-    get:
+    x-amazon-apigateway-any-method:
       security: [{jwt: []}]
       x-wasmgate-policies:
         - {plugin: rate-limit, config: {rate: 1000000, burst: 1000000, by: address}}
@@ -109,6 +109,7 @@ var nginx = &peer{
 events { worker_connections 8192; }
 http {
   access_log off; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 600;
+  client_max_body_size 10m; proxy_request_buffering off;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   proxy_cache_path cache keys_zone=cache:10m;
   upstream fixed { server {{.Upstream}}; keepalive {{.Pool}}; keepalive_requests 1000000000; }
