@@ -271,3 +271,33 @@ func (s *scene) netHTTP(t *testing.T) {
 		})
 	})
 }
+
+// A load balancer's PROXY protocol header tells the client's address to policies and logs.
+func TestProxyProtocol(t *testing.T) {
+	up := serve(t, nil)
+	g := start(t, files{"wasmgate.yaml": `listen: {https: "127.0.0.1:0", http: "127.0.0.1:0", admin: "127.0.0.1:0", proxy_protocol: ["127.0.0.0/8", "::1"]}`,
+		"apis/c.yaml": document("x-wasmgate-api: {id: c, domains: [127.0.0.1]}",
+			`/{proxy+}: {x-amazon-apigateway-any-method: {`+proxy(up.URL+"/{proxy}")+`}}`)})
+	args := []string{"--silent", "--show-error", "--max-time", "60", "--cacert", filepath.Join(g.dir, "data", "ca.crt"), "https://" + g.https + "/a"}
+	for _, version := range []string{"--http1.1", "--http2"} {
+		out, err := tool(t, "", "curl", append(args, version, "--haproxy-protocol")...)
+		require.NoError(t, err, out)
+		require.Equal(t, "GET /a", out)
+		require.Equal(t, "127.0.0.1", up.last(t).header.Get("x-forwarded-for"))
+		conn, err := net.Dial("tcp", g.https)
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "PROXY TCP4 203.0.113.7 10.0.0.1 1234 443\r\n")
+		require.NoError(t, err)
+		c := g.client(version == "--http2")
+		c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+		require.Equal(t, "GET /b", get(t, c, "https://127.0.0.1/b").body)
+		require.Equal(t, "203.0.113.7", up.last(t).header.Get("x-forwarded-for"))
+		c.CloseIdleConnections()
+	}
+	out, err := tool(t, "", "curl", args...)
+	require.Error(t, err, out)
+	await(t, "the refusal is counted", func() bool {
+		return g.metric("wasmgate_refused_total", `reason="PROXY`) == 1
+	})
+	require.Contains(t, g.access.String(), `"203.0.113.7"`)
+}

@@ -28,11 +28,13 @@ type conn struct {
 	handler exchange.Handler
 	syntax  *http1.Limits
 	remote  netip.AddrPort
+	proxied bool // it begins with a PROXY protocol header, which tells remote
 	info    *exchange.Conn
 	info10  *exchange.Conn // of HTTP/1.0 requests, made when there is one
 	ctx     context.Context
 	cancel  context.CancelFunc
-	index   int // in Server.conns, guarded by its lock
+	index   int        // in Server.conns, guarded by its lock
+	counted netip.Addr // in Server.perAddr, guarded by its lock; zero when it is not
 
 	phase phase
 	late  atomic.Bool // the warden ended a phase
@@ -50,10 +52,11 @@ type conn struct {
 }
 
 func newConn(s *Server, raw net.Conn, secure bool) *conn {
-	c := &conn{s: s, raw: raw, rw: raw, remote: addrPort(raw.RemoteAddr()), handler: s.plain, syntax: &s.syntax}
-	if t := s.o.Limits.Trusted; t != nil && t(c.remote.Addr()) {
-		c.syntax = &s.trusted
+	c := &conn{s: s, raw: raw, rw: raw, remote: addrPort(raw.RemoteAddr()), handler: s.plain}
+	if p := s.o.Limits.Proxied; p != nil && p(c.remote.Addr()) {
+		c.proxied = true
 	}
+	c.trust()
 	if secure {
 		c.tls = tls.Server(raw, s.tls)
 		c.rw, c.handler = c.tls, s.o.Handler
@@ -61,6 +64,14 @@ func newConn(s *Server, raw net.Conn, secure bool) *conn {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.inform = c.sendInformational
 	return c
+}
+
+// trust finds the rules for heads that come from c.remote.
+func (c *conn) trust() {
+	c.syntax = &c.s.syntax
+	if t := c.s.o.Limits.Trusted; t != nil && t(c.remote.Addr()) {
+		c.syntax = &c.s.trusted
+	}
 }
 
 // enter starts a phase of d.
@@ -112,6 +123,9 @@ func (c *conn) run() {
 
 // begin is what comes before the first request; false when there will be none.
 func (c *conn) begin() bool {
+	if c.proxied && !c.learn() {
+		return false
+	}
 	protocol := "HTTP/1.1"
 	if c.tls != nil {
 		var ok bool

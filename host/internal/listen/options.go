@@ -60,6 +60,10 @@ type Limits struct {
 	Streams               int   // of an HTTP/2 connection, at once; 100
 	Drain                 int64 // of an unread body, read to keep the connection; 256 KiB
 	Trace                 bool  // TRACE reaches the handler
+	// Proxied tells whether connections from an address, on both listeners, begin with a PROXY
+	// protocol header, version 1 or 2, which tells the client's address; nil says of none.
+	// Without a well-formed header such a connection is closed.
+	Proxied func(netip.Addr) bool
 	// Trusted tells whether an address is a proxy whose X-Forwarded-* and Forwarded are
 	// kept; nil trusts nobody.
 	Trusted func(netip.Addr) bool

@@ -231,22 +231,41 @@ func (s *Server) admit(raw net.Conn, secure bool) {
 
 // add registers c; it says why not.
 func (s *Server) add(c *conn) (reason string) {
-	addr := c.remote.Addr()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch per := s.o.Limits.ConnectionsPerAddress; {
+	switch {
 	case s.closed || s.draining.Load():
 		return ReasonStopping
 	case len(s.conns) >= s.o.Limits.Connections:
 		return ReasonConnections
-	case per > 0 && s.perAddr[addr] >= per:
-		return ReasonAddress
-	case per > 0:
-		s.perAddr[addr]++
+	case !c.proxied: // else its address is not known yet
+		if reason := s.countLocked(c); reason != "" {
+			return reason
+		}
 	}
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
 	s.running.Add(1)
+	return ""
+}
+
+// countAddress counts c among the connections of its address; it says why not.
+func (s *Server) countAddress(c *conn) (reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.countLocked(c)
+}
+
+func (s *Server) countLocked(c *conn) (reason string) {
+	addr, per := c.remote.Addr(), s.o.Limits.ConnectionsPerAddress
+	switch {
+	case per <= 0:
+		return ""
+	case s.perAddr[addr] >= per:
+		return ReasonAddress
+	}
+	s.perAddr[addr]++
+	c.counted = addr
 	return ""
 }
 
@@ -257,8 +276,7 @@ func (s *Server) remove(c *conn) {
 	s.conns[c.index], last.index = last, c.index
 	s.conns[len(s.conns)-1] = nil
 	s.conns = s.conns[:len(s.conns)-1]
-	if s.o.Limits.ConnectionsPerAddress > 0 {
-		addr := c.remote.Addr()
+	if addr := c.counted; addr.IsValid() {
 		if s.perAddr[addr]--; s.perAddr[addr] <= 0 {
 			delete(s.perAddr, addr)
 		}
