@@ -20,7 +20,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race h2spec fuzz check bench bench-setup clean
+.PHONY: help run build plugins setup test race h2spec floods fuzz check bench bench-setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -50,6 +50,9 @@ race: setup plugins ## the tests with the race detector (needs a C compiler)
 h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running gateway
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 	$(GO) test -count=1 -run '^TestH2spec$$' -v ./host
+
+floods: plugins ## attacks on a running gateway: memory, requests at the upstream, a canary's latency
+	$(GO) test -count=1 -run '^TestFloods$$' -v ./host
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

@@ -203,10 +203,10 @@ func (k *call) connect(again bool) (*conn, error) {
 		return nil, fail(ClientGone, k.ctx.Err())
 	}
 	for {
-		conn, err := k.Upstream.get(k.ctx, k.start, until, again)
+		conn, err := k.Upstream.get(k.ctx, k.x.Conn, k.start, until, again)
 		if err == nil && conn.reused && (k.stream != nil || !conn.asks()) && !conn.alive() {
 			conn.Close()
-			k.Upstream.gone()
+			k.Upstream.gone(conn.owner)
 			continue
 		}
 		if err != errForgotten {

@@ -29,6 +29,7 @@ type conn struct {
 	trailer exchange.Header
 	sending exchange.Header // of the request
 
+	owner           owner // who is charged for it
 	born, idleSince time.Time
 	reused          bool // since it was taken
 	broken          bool // must not be used again
@@ -104,7 +105,7 @@ func (c *conn) release(now time.Time) {
 	if c.broken || c.resp.Close || c.reader.Buffered() > 0 || !c.body.Done() {
 		c.Close()
 		c.reader.Reset(nil)
-		c.up.gone()
+		c.up.gone(c.owner)
 		return
 	}
 	c.reader.Done()
