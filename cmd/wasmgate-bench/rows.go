@@ -33,6 +33,7 @@ func rows() []row {
 		{"cache-http2", "cache hit, 256 bytes, HTTP/2", "<= 0.8x nginx",
 			comparison{path: "/cached/256", http2: true, peers: []*peer{wasmgate(), nginx}}.run},
 		{"idle", "memory of an idle TLS connection", "<= 20 KB, then 13 KB", idle},
+		{"canary", "latency beside 10,000 idle TLS connections", "p99 stays where it was", idleCanary},
 		{"start", "start to the first answer, compile cache warm, six built-ins bound", "<= 500 ms", start},
 		{"routes", "memory at 5,000 routes beyond the bare process", "<= 60 MB", routes},
 		{"snapshot", "build and swap a snapshot of 10,000 routes under load", "<= 1 s, no failed request", snapshot},
