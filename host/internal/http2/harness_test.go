@@ -193,9 +193,14 @@ type client struct {
 func (g *gate) dial() *client {
 	conn, err := net.Dial("tcp", g.addr)
 	require.NoError(g.t, err)
+	return speak(g.t, conn)
+}
+
+// speak makes a client of a connection.
+func speak(t testing.TB, conn net.Conn) *client {
 	conn.SetDeadline(time.Now().Add(patience))
-	g.t.Cleanup(func() { conn.Close() })
-	c := &client{Conn: conn, t: g.t, dec: hpack.NewDecoder(4096, nil)}
+	t.Cleanup(func() { conn.Close() })
+	c := &client{Conn: conn, t: t, dec: hpack.NewDecoder(4096, nil)}
 	c.enc = hpack.NewEncoder(&c.buf)
 	return c
 }
