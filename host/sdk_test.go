@@ -156,6 +156,9 @@ func checkParity(t *testing.T, rows map[string][]string) {
 		}
 		table.WriteString("\n")
 	}
+	if len(rows) < len(sdks) {
+		return // some were not run, or failed
+	}
 	const path, begin, end = "../sdk/README.md", "<!-- gen:parity -->\n", "<!-- /gen:parity -->"
 	old, err := os.ReadFile(path)
 	require.NoError(t, err)
