@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,4 +60,29 @@ func TestCVectors(t *testing.T) {
 	got, err := cmd.Output()
 	require.NoError(t, err)
 	require.Equal(t, want.Bytes(), got)
+}
+
+// TestSDKGuides runs the commands of each guide, with the files that they write elsewhere.
+func TestSDKGuides(t *testing.T) {
+	for _, folder := range []string{"c", "rust"} {
+		t.Run(folder, func(t *testing.T) {
+			guide, err := os.ReadFile("../sdk/" + folder + "/README.md")
+			require.NoError(t, err)
+			_, rest, found := strings.Cut(string(guide), "```sh\n")
+			require.True(t, found)
+			commands, _, found := strings.Cut(rest, "```")
+			require.True(t, found)
+			dir := t.TempDir()
+			built, packed := filepath.Join(dir, "hello.wasm"), filepath.Join(dir, "packed.wasm")
+			commands = strings.NewReplacer(`"$PWD/hello.wasm"`, built, "plugins/hello.wasm", packed, "hello.wasm", built).Replace(commands)
+			cmd := exec.CommandContext(t.Context(), "sh", "-ec", commands)
+			cmd.Dir = ".."
+			text, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", text)
+			wasm, err := os.ReadFile(packed)
+			require.NoError(t, err)
+			runExample(t, "hello", wasm)
+			throughGateway(t, wasm)
+		})
+	}
 }
