@@ -52,7 +52,7 @@ type Options struct {
 // Limits bound what clients may take. A zero field is its default.
 type Limits struct {
 	Connections           int   // at once; 10,000
-	ConnectionsPerAddress int   // at once from one address; 0 is no limit
+	ConnectionsPerAddress int   // at once from one IPv4 address or IPv6 network of 64 bits; 0 is no limit
 	Fields                int   // in a head; 200
 	HeadBytes             int   // of a head; 64 KiB
 	TargetBytes           int   // of a path with its query; 10,240
