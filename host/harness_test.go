@@ -299,13 +299,15 @@ func (g *gateway) status() (s control.Status) {
 func (g *gateway) metric(name string, labels ...string) (sum float64) {
 	g.t.Helper()
 	for line := range strings.Lines(g.adminGet("/metrics")) {
-		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		line = strings.TrimSpace(line)
+		blank := strings.LastIndexByte(line, ' ') // a label's value may hold some, too
+		if blank < 0 {
+			continue
+		}
+		series, value := line[:blank], line[blank+1:]
 		family, have, _ := strings.Cut(series, "{")
 		if family != name || slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(have, l) }) {
 			continue
-		}
-		if _, after, ok := strings.Cut(line, "} "); ok { // a label's value may hold blanks
-			value = strings.TrimSpace(after)
 		}
 		v, err := strconv.ParseFloat(value, 64)
 		require.NoError(g.t, err, line)

@@ -39,7 +39,7 @@ var (
 	faultBudget       = connectionFault(codeEnhanceYourCalm, "RFC 9113 10.5", "over budget")
 	faultAbandoned    = connectionFault(codeEnhanceYourCalm, "RFC 9113 10.5", "too many requests abandoned")
 	faultBlock        = connectionFault(codeEnhanceYourCalm, "RFC 9113 10.5.1", "header block is too large")
-	faultHeadSlow     = connectionFault(codeEnhanceYourCalm, "RFC 9110 15.5.9", "head is too slow")
+	faultHeadSlow     = &fault{codeEnhanceYourCalm, http1.Refusal{Section: "RFC 9110 15.5.9", Reason: "head is too slow"}}
 )
 
 // Faults of streams.
