@@ -11,10 +11,12 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -40,8 +42,9 @@ type attacker struct {
 
 // until writes what round gives until the gateway ends the connection or the time is over.
 func (a *attacker) until(round func(n uint32) error) {
-	a.SetDeadline(time.Now().Add(attackTime))
-	for n := uint32(0); round(n) == nil; n++ {
+	end := time.Now().Add(attackTime)
+	a.SetDeadline(end)
+	for n := uint32(0); round(n) == nil && time.Now().Before(end); n++ {
 	}
 }
 
@@ -80,160 +83,6 @@ func (a *attacker) hello(settings ...http2.Setting) {
 	a.frames.WriteSettings(settings...)
 }
 
-// attacksHTTP2 are the attacks by frames.
-var attacksHTTP2 = map[string]func(a *attacker){
-	"rapid reset": func(a *attacker) {
-		a.hello()
-		a.until(func(n uint32) error {
-			a.request(2*n+1, "/slow", true)
-			return a.frames.WriteRSTStream(2*n+1, http2.ErrCodeCancel)
-		})
-	},
-	"made to reset": func(a *attacker) {
-		a.hello()
-		a.until(func(n uint32) error {
-			a.request(2*n+1, "/slow", true)
-			_, err := a.Write([]byte{0, 0, 4, 8, 0, 0, 0, 0, byte(2*n + 1), 0, 0, 0, 0})
-			return err
-		})
-	},
-	"requests without reading": func(a *attacker) {
-		a.hello()
-		a.until(func(n uint32) error { return a.request(2*n+1, "/slow", true) })
-	},
-	"CONTINUATION": func(a *attacker) {
-		a.hello()
-		a.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.fields("/")})
-		junk := bytes.Repeat([]byte{0}, 16000)
-		a.until(func(uint32) error { return a.frames.WriteContinuation(1, false, junk) })
-	},
-	"HPACK bomb, windows shut": func(a *attacker) {
-		a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		a.request(1, "/ok", true, "x-large", strings.Repeat("y", 3900))
-		bomb := append(bytes.Clone(a.fields("/ok")), bytes.Repeat([]byte{0xbe}, 16000)...)
-		a.until(func(n uint32) error {
-			return a.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*n + 3, BlockFragment: bomb, EndStream: true, EndHeaders: true})
-		})
-	},
-	"refused heads, windows shut": func(a *attacker) {
-		a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		var many []string
-		for i := range 250 {
-			many = append(many, fmt.Sprint("x-", i), "y")
-		}
-		a.until(func(n uint32) error { return a.request(2*n+1, "/ok", true, many...) })
-	},
-	"answers of 5 MB, windows shut": func(a *attacker) {
-		a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		for n := range uint32(100) {
-			a.request(2*n+1, "/large", true)
-		}
-		a.until(func(uint32) error { return a.pause(50 * time.Millisecond) })
-	},
-	"answers of 5 MB, nothing read": func(a *attacker) {
-		a.hello(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
-		a.frames.WriteWindowUpdate(0, 1<<31-1-65535)
-		for n := range uint32(100) {
-			a.request(2*n+1, "/large", true)
-		}
-		a.until(func(uint32) error {
-			<-time.After(50 * time.Millisecond)
-			return a.frames.WritePing(false, [8]byte{})
-		})
-	},
-	"bodies of a byte at a time": func(a *attacker) {
-		a.hello()
-		a.request(1, "/ok", false)
-		a.until(func(uint32) error {
-			if err := a.frames.WriteData(1, false, []byte{'x'}); err != nil {
-				return err
-			}
-			return a.pause(20 * time.Millisecond)
-		})
-	},
-	"half a head": func(a *attacker) {
-		a.hello()
-		a.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.fields("/ok")})
-		a.until(func(uint32) error { return a.pause(50 * time.Millisecond) })
-	},
-	"SETTINGS": func(a *attacker) {
-		a.hello()
-		a.until(func(n uint32) error {
-			return a.frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: n % 65536})
-		})
-	},
-	"PING": func(a *attacker) {
-		a.hello()
-		a.until(func(uint32) error { return a.frames.WritePing(false, [8]byte{}) })
-	},
-	"PRIORITY": func(a *attacker) {
-		a.hello()
-		a.until(func(uint32) error { return a.frames.WritePriority(9, http2.PriorityParam{StreamDep: 1}) })
-	},
-	"WINDOW_UPDATE": func(a *attacker) {
-		a.hello()
-		a.until(func(uint32) error { return a.frames.WriteWindowUpdate(0, 1) })
-	},
-	"empty DATA": func(a *attacker) {
-		a.hello()
-		a.request(1, "/slow", false)
-		a.until(func(uint32) error { return a.frames.WriteData(1, false, nil) })
-	},
-	"empty HEADERS": func(a *attacker) {
-		a.hello()
-		a.until(func(n uint32) error {
-			return a.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*n + 1, EndHeaders: true, EndStream: true})
-		})
-	},
-}
-
-// attacksHTTP1 are those by bytes.
-var attacksHTTP1 = map[string]func(a *attacker){
-	"slow heads": func(a *attacker) {
-		io.WriteString(a, "GET /ok HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-		a.until(func(uint32) error {
-			if _, err := a.Write([]byte{'x'}); err != nil {
-				return err
-			}
-			return a.pause(20 * time.Millisecond)
-		})
-	},
-	"slow bodies": func(a *attacker) {
-		io.WriteString(a, "POST /ok HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n")
-		a.until(func(uint32) error {
-			if _, err := a.Write([]byte{'x'}); err != nil {
-				return err
-			}
-			return a.pause(20 * time.Millisecond)
-		})
-	},
-	"slow readers": func(a *attacker) {
-		io.WriteString(a, "GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-		a.until(func(uint32) error { return a.pause(20 * time.Millisecond) })
-	},
-	"pipelines": func(a *attacker) {
-		many := []byte(strings.Repeat("GET /ok HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400))
-		a.until(func(uint32) error { _, err := a.Write(many); return err })
-	},
-}
-
-// attacksTCP are those that never finish a TLS handshake.
-var attacksTCP = map[string]func(a *attacker){
-	"half-open hellos": func(a *attacker) {
-		io.WriteString(a, "\x16\x03\x01\x02\x00\x01\x00")
-		a.until(func(uint32) error { return a.pause(50 * time.Millisecond) })
-	},
-	"hellos of a byte at a time": func(a *attacker) {
-		io.WriteString(a, "\x16\x03\x01\x02\x00")
-		a.until(func(uint32) error {
-			if _, err := a.Write([]byte{1}); err != nil {
-				return err
-			}
-			return a.pause(50 * time.Millisecond)
-		})
-	},
-}
-
 // attacked is a gateway under attack, with an upstream that counts.
 type attacked struct {
 	*gateway
@@ -254,6 +103,8 @@ func startAttacked(t *testing.T) *attacked {
 			case <-r.Context().Done():
 			case <-time.After(attackTime):
 			}
+		case "/read":
+			io.Copy(io.Discard, r.Body)
 		case "/large":
 			w.Header().Set("Content-Length", fmt.Sprint(len(large)))
 			w.Write(large)
@@ -280,15 +131,23 @@ func memory() uint64 {
 // prints what it cost. A canary on connections of its own is answered all the time.
 func TestFloods(t *testing.T) {
 	g := startAttacked(t)
-	for kind, attacks := range map[string]map[string]func(*attacker){"HTTP/2": attacksHTTP2, "HTTP/1.1": attacksHTTP1, "TCP": attacksTCP} {
-		for name, attack := range attacks {
-			t.Run(kind+" "+name, func(t *testing.T) { g.flood(t, kind, attack) })
+	var table strings.Builder
+	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "attack\tmemory\tat once upstream\tcanary HTTP/1.1, p50 and max\tcanary HTTP/2, p50 and max")
+	for _, kind := range []struct {
+		name    string
+		attacks []attack
+	}{{"HTTP/2", attacksHTTP2}, {"HTTP/1.1", attacksHTTP1}, {"TCP", attacksTCP}} {
+		for _, attack := range kind.attacks {
+			t.Run(kind.name+" "+attack.name, func(t *testing.T) { g.flood(t, kind.name, attack, out) })
 		}
 	}
+	out.Flush()
+	t.Logf("over %d connections:\n%s", attackers, table.String())
 	require.Empty(t, g.log.String())
 }
 
-func (g *attacked) flood(t *testing.T, kind string, attack func(*attacker)) {
+func (g *attacked) flood(t *testing.T, kind string, attack attack, out io.Writer) {
 	await(t, "the upstream is at rest", func() bool { return g.now.Load() == 0 })
 	g.most.Store(0)
 	runtime.GC()
@@ -297,7 +156,7 @@ func (g *attacked) flood(t *testing.T, kind string, attack func(*attacker)) {
 	ended := make(chan struct{})
 	var running, watching sync.WaitGroup
 	for range attackers {
-		running.Go(func() { g.attack(t, kind, attack) })
+		running.Go(func() { g.attack(t, kind, attack.run) })
 	}
 	watching.Go(func() { // ends with ended
 		tick := time.NewTicker(10 * time.Millisecond)
@@ -311,40 +170,51 @@ func (g *attacked) flood(t *testing.T, kind string, attack func(*attacker)) {
 			}
 		}
 	})
-	var slowest [2]time.Duration
+	var took [2][]time.Duration
 	for i, client := range []*http.Client{g.h1, g.h2} {
-		watching.Go(func() { slowest[i] = sing(t, client, ended) })
+		watching.Go(func() { took[i] = sing(t, client, ended) })
 	}
 	running.Wait()
 	close(ended)
 	watching.Wait()
 	growth := peak - before
-	t.Logf("memory +%.1f MB, %d requests at once at the upstream, canary at most %v over HTTP/1.1 and %v over HTTP/2",
-		float64(growth)/1e6, g.most.Load(), slowest[0].Round(time.Millisecond), slowest[1].Round(time.Millisecond))
+	fmt.Fprintf(out, "%s %s\t+%.1f MB\t%d\t%s\t%s\n", kind, attack.name, float64(growth)/1e6, g.most.Load(), spread(took[0]), spread(took[1]))
 	assert.Less(t, growth, uint64(mostGrowth))
 	assert.LessOrEqual(t, g.most.Load(), int64(mostAtOnce))
 }
 
-// sing asks until ended, and gives the longest that an answer took.
-func sing(t *testing.T, client *http.Client, ended chan struct{}) (slowest time.Duration) {
+// spread is the median and the longest of what answers took.
+func spread(took []time.Duration) string {
+	slices.Sort(took)
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return fmt.Sprintf("%.1f ms, %.0f ms", ms(took[len(took)/2]), ms(took[len(took)-1]))
+}
+
+// sing asks until ended, at least once, and gives what each answer took.
+func sing(t *testing.T, client *http.Client, ended chan struct{}) (took []time.Duration) {
 	for {
+		began := time.Now()
+		body, err := ask(client, "https://127.0.0.1/ok")
+		took = append(took, time.Since(began))
+		if !assert.NoError(t, err, "canary") || !assert.Equal(t, "ok", body, "canary") {
+			return took
+		}
 		select {
 		case <-ended:
-			return slowest
+			return took
 		case <-time.After(20 * time.Millisecond):
 		}
-		began := time.Now()
-		resp, err := client.Get("https://127.0.0.1/ok")
-		if !assert.NoError(t, err) {
-			return 0
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if !assert.NoError(t, err) || !assert.Equal(t, "ok", string(body)) {
-			return 0
-		}
-		slowest = max(slowest, time.Since(began))
 	}
+}
+
+func ask(client *http.Client, url string) (string, error) {
+	resp, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
 }
 
 // attack runs one attacker to its end.

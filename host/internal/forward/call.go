@@ -113,8 +113,11 @@ func (k *call) do() *Error {
 			return nil
 		}
 		e, harmless := asError(err), k.harmless(conn)
-		conn.broken = true
-		conn.release(time.Time{})
+		if conn.broken = true; conn.abandons(e) {
+			conn.leave(k.timeout())
+		} else {
+			conn.release(time.Time{})
+		}
 		k.x.Response.Reset()
 		if errors.Is(err, socket.ErrStale) {
 			continue // that was one connection less of those that are kept

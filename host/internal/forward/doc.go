@@ -23,6 +23,10 @@
 // Upgrades are refused (101 is a broken answer, 502). Expect is not forwarded: reading
 // the client's body is what makes the door answer 100.
 //
-// Goroutines: one janitor a Forwarder (Close waits for it); one an address while dialling
-// (dial waits); one reader while a long body is sent (the call waits).
+// A call that its client gives up counts against its upstream's connections until the
+// upstream has let go of it, too.
+//
+// Goroutines: one janitor a Forwarder, and one a connection that was left (Close waits for
+// them); one an address while dialling (dial waits); one reader while a long body is sent
+// (the call waits).
 package forward

@@ -126,6 +126,7 @@ type Forwarder struct {
 	upstreams map[Target]*Upstream
 	stop      chan struct{}
 	janitor   sync.WaitGroup
+	leaving   sync.WaitGroup // connections that were left
 }
 
 // New makes a Forwarder and starts its janitor. An error is about Options.Allow.
@@ -144,7 +145,7 @@ func New(o Options) (*Forwarder, error) {
 	return f, nil
 }
 
-// Close closes all unused connections and waits for the janitor; those in use are closed
+// Close closes all unused connections and those that were left, and waits; those in use are closed
 // when their call or stream ends. Calls after it fail. It is idempotent.
 func (f *Forwarder) Close() {
 	f.mu.Lock()
@@ -159,6 +160,7 @@ func (f *Forwarder) Close() {
 		u.shut()
 	}
 	f.janitor.Wait()
+	f.leaving.Wait()
 }
 
 // Upstream is the upstream of that target, with the pool of all equal ones. It may be kept

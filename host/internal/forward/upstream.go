@@ -24,8 +24,9 @@ type Upstream struct {
 	resolvedUntil time.Time
 
 	mu        sync.Mutex
-	idle      []*conn // the last used one at the end
-	open      int     // connections that are open or being opened
+	idle      []*conn            // the last used one at the end
+	open      int                // connections that are open or being opened
+	left      map[*conn]struct{} // those of open whose calls were left
 	waiting   []waiter
 	shares    shares
 	lastUse   time.Time
@@ -222,4 +223,7 @@ func (u *Upstream) shut() {
 		c.Close()
 	}
 	u.idle = nil
+	for c := range u.left {
+		c.Close()
+	}
 }
