@@ -104,4 +104,27 @@ func benchSort(n int32) int64 {
 	return total
 }
 
+var (
+	kept   [][]byte
+	counts = map[string]int{}
+)
+
+// remember keeps the request where a program keeps things, and grows the heap.
+//
+//go:wasmexport wg_identify
+func remember(n int32) int64 {
+	request := bytes.Clone(scratch[:n])
+	counts[string(request)]++
+	kept = append(kept, request, bytes.Repeat(request, 8<<20/len(request)))
+	return answer(4)
+}
+
+// window answers with the memory at the pointer and of the length in the request's id, which
+// is its first field of three.
+//
+//go:wasmexport wg_throttle
+func window(n int32) int64 {
+	return int64(binary.LittleEndian.Uint64(scratch[16+3*12:]))
+}
+
 func main() {}
