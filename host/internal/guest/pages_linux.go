@@ -47,10 +47,10 @@ func newPages(content []byte, m *pagemap) (p *pages, err error) {
 
 // attach gives a memory of their size the pages' content.
 func (p *pages) attach(l *linear) error {
+	l.scan = &scan{}
 	if len(p.view) == 0 {
 		return nil
 	}
-	l.scan = &scan{}
 	_, err := unix.MmapPtr(p.fd, 0, unsafe.Pointer(unsafe.SliceData(l.reserved)), uintptr(len(p.view)),
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED)
 	if err != nil {
@@ -61,28 +61,23 @@ func (p *pages) attach(l *linear) error {
 
 // restore makes a memory that was attached what it was then; what lies beyond the pages'
 // content becomes zero. Pages that were written to are the instance's own by then. A few
-// are copied back and stay: taking them away, to be faulted in anew when they are next
-// written to, costs more than ten times as much, and calls write to the same pages.
+// are copied back or cleared, and stay: taking them away, to be faulted in anew when they are
+// next written to, costs ten times as much, and calls write to the same pages.
 func (p *pages) restore(l *linear) error {
-	n := uint64(len(p.view))
-	if l.size > n {
-		if err := unix.Madvise(l.reserved[n:l.size], unix.MADV_DONTNEED); err != nil {
-			return fmt.Errorf("drop pages: %w", err)
-		}
-	}
-	if n == 0 {
+	if l.size == 0 {
 		return nil
 	}
-	written, ok := p.pagemap.written(l.scan, l.reserved[:n])
+	written, ok := p.pagemap.written(l.scan, l.reserved[:l.size])
 	if !ok {
-		if err := unix.Madvise(l.reserved[:n], unix.MADV_DONTNEED); err != nil {
+		if err := unix.Madvise(l.reserved[:l.size], unix.MADV_DONTNEED); err != nil {
 			return fmt.Errorf("drop pages: %w", err)
 		}
 		return nil
 	}
 	first := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(l.reserved))))
 	for _, r := range written {
-		copy(l.reserved[r.start-first:r.end-first], p.view[r.start-first:r.end-first])
+		from, to := r.start-first, r.end-first
+		clear(l.reserved[from+uint64(copy(l.reserved[from:to], p.view[min(from, uint64(len(p.view))):])) : to])
 	}
 	return nil
 }
@@ -124,7 +119,8 @@ type scan struct {
 	found    [maxWritten]pageRange
 }
 
-// maxWritten is how many pages of an instance are copied back at most.
+// maxWritten is how many pages of an instance are copied back at most. With more, all are
+// dropped, so that pages which are written to no more do not cost for ever.
 const maxWritten = 128
 
 // pageRange is the kernel's struct page_region.
@@ -141,11 +137,12 @@ const (
 	pageIsFile    = 1 << 2
 	pageIsPresent = 1 << 3
 	pageIsSwapped = 1 << 4
+	pageIsZero    = 1 << 5
 )
 
-// written are the ranges of a private mapping of a file whose pages are not the file's any
-// more; false when that is not known or there are too many. That a page is no longer the
-// file's is how the kernel itself tells that it was written to.
+// written are the ranges of a memory whose pages were written to; false when that is not
+// known or there are too many. Such a page is there, in memory or swapped out, and is neither
+// the file's nor the one page of zeros that stands for what was only read.
 func (m *pagemap) written(s *scan, b []byte) ([]pageRange, bool) {
 	if m.fd < 0 {
 		return nil, false
@@ -154,7 +151,7 @@ func (m *pagemap) written(s *scan, b []byte) ([]pageRange, bool) {
 	s.question = scanQuestion{
 		size: uint64(unsafe.Sizeof(s.question)), start: start, end: start + uint64(len(b)),
 		vector: uint64(uintptr(unsafe.Pointer(&s.found))), vectorLength: maxWritten, maxPages: maxWritten,
-		categoryInverted: pageIsFile, categoryMask: pageIsFile, categoryAnyOf: pageIsPresent | pageIsSwapped, returnMask: pageIsFile,
+		categoryInverted: pageIsFile | pageIsZero, categoryMask: pageIsFile | pageIsZero, categoryAnyOf: pageIsPresent | pageIsSwapped, returnMask: pageIsFile,
 	}
 	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(m.fd), pagemapScan, uintptr(unsafe.Pointer(&s.question)))
 	if errno != 0 || s.question.walkEnd != s.question.end {
