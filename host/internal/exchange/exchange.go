@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,7 +23,7 @@ type Exchange struct {
 	Remote netip.AddrPort
 	// Conn tells of the connection; shared by its requests, never changed.
 	Conn *Conn
-	// Context ends when the client goes away or the listener closes.
+	// Context ends when the client goes away or the listener closes. It may be a [Canceller].
 	Context context.Context
 
 	// What the client sent; never changed above listen. The strings may alias the
@@ -58,6 +59,16 @@ type Exchange struct {
 
 	prefix   []byte // head of Body that was taken into memory
 	complete bool   // prefix is the whole body
+}
+
+// Canceller is what an [Exchange.Context] may be, too: one that tells of its end at once
+// and at no cost for the requests that nobody cancels. It is safe for concurrent use.
+type Canceller interface {
+	// OnCancel has f called when the Context ends, once; false when it has ended, and f is not
+	// called. There is one f at a time. It must not wait, nor use the Context.
+	OnCancel(f func()) bool
+	// Forget lets f be, which then does not run any more; false when it was called.
+	Forget() bool
 }
 
 // Response is the answer that the client gets. listen adds framing, Date and Connection.
@@ -123,6 +134,10 @@ type Conn struct {
 	ServerName string
 	// PeerCertificates is the client's verified chain, leaf first; empty without mTLS.
 	PeerCertificates []*x509.Certificate
+
+	// Memo is what the Handler found out for one request and may find useful for the next;
+	// nil when there is nothing, or nothing any more: an idle connection forgets it.
+	Memo atomic.Pointer[any]
 }
 
 // Handler answers exchanges. It is called on many goroutines at once and leaves a
