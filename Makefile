@@ -20,7 +20,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race h2spec floods fuzz check bench bench-setup clean
+.PHONY: help run build plugins setup test race h2spec floods fuzz check bench bench-setup profile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -81,6 +81,12 @@ bench-setup: ## the benchmark's tools and peers: Debian's as in setup, Envoy, Ca
 
 bench: build ## compare with the gateways that are installed; BENCH='-rows https -rounds 5'
 	$(GO) run ./cmd/wasmgate-bench $(BENCH)
+
+profile: plugins ## cmd/wasmgate/default.pgo anew: where the gateway's time goes, by which the compiler decides what to inline
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -trimpath -o "$$dir/gateway" ./cmd/wasmgate && \
+	printf '#!/bin/sh\nexec "%s/gateway" "$$@" --cpu-profile "%s/$$$$.pprof"\n' "$$dir" "$$dir" >"$$dir/profiled" && chmod +x "$$dir/profiled" && \
+	$(GO) run ./cmd/wasmgate-bench -gateway "$$dir/profiled" -peers wasmgate -rows https,http2,cache -rounds 1 -duration 8s && \
+	$(GO) tool pprof -proto -output cmd/wasmgate/default.pgo "$$dir"/*.pprof
 
 clean: ## remove what the other targets made
 	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm

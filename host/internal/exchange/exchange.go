@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -133,6 +134,10 @@ type Conn struct {
 	ServerName string
 	// PeerCertificates is the client's verified chain, leaf first; empty without mTLS.
 	PeerCertificates []*x509.Certificate
+
+	// Memo is what the Handler found out for one request and may find useful for the next;
+	// nil when there is nothing, or nothing any more: an idle connection forgets it.
+	Memo atomic.Pointer[any]
 }
 
 // Handler answers exchanges. It is called on many goroutines at once and leaves a

@@ -79,9 +79,7 @@ func checkRequest(t *testing.T, c cases.Case, got seen, err error) {
 	require.Equal(t, c.Line, got.line)
 	require.Equal(t, c.Body, got.body)
 	require.Equal(t, c.Close, got.close)
-	if c.Fields != nil {
-		require.Equal(t, c.Fields, got.fields)
-	}
+	require.Equal(t, c.Fields, got.fields)
 	require.Equal(t, c.Trailer, got.trailer)
 }
 

@@ -133,7 +133,7 @@ func (c *conn) begin() bool {
 			return false
 		}
 	}
-	c.describe(protocol)
+	c.info = c.describe(protocol)
 	if f := c.s.o.OnConnection; f != nil {
 		f(protocol, true)
 	}
@@ -163,6 +163,9 @@ func (c *conn) close() {
 // lighten gives back what an idle connection does not need.
 func (c *conn) lighten() {
 	c.reader.Rest()
+	if c.info != nil {
+		c.info.Memo.Store(nil)
+	}
 	if c.x != nil {
 		c.x.Release()
 		c.x = nil
@@ -189,22 +192,23 @@ func (c *conn) shakeHands() (protocol string, ok bool) {
 	return "", false // acme-tls/1: the handshake was all (RFC 8737 3)
 }
 
-// describe fills what the requests of the connection share.
-func (c *conn) describe(protocol string) {
-	c.info = &exchange.Conn{Protocol: protocol}
+// describe is what the requests of the connection share.
+func (c *conn) describe(protocol string) *exchange.Conn {
+	info := &exchange.Conn{Protocol: protocol}
 	if c.tls == nil {
-		return
+		return info
 	}
 	state := c.tls.ConnectionState()
-	c.info.TLSVersion = "TLSv1.2"
+	info.TLSVersion = "TLSv1.2"
 	if state.Version == tls.VersionTLS13 {
-		c.info.TLSVersion = "TLSv1.3"
+		info.TLSVersion = "TLSv1.3"
 	}
-	c.info.CipherSuite = tls.CipherSuiteName(state.CipherSuite)
-	c.info.ServerName = strings.ToLower(state.ServerName)
+	info.CipherSuite = tls.CipherSuiteName(state.CipherSuite)
+	info.ServerName = strings.ToLower(state.ServerName)
 	if len(state.VerifiedChains) > 0 {
-		c.info.PeerCertificates = state.VerifiedChains[0]
+		info.PeerCertificates = state.VerifiedChains[0]
 	}
+	return info
 }
 
 // handle runs the handler; a panic in it costs this request only.

@@ -105,9 +105,7 @@ func (c *conn) serveRequest(x *exchange.Exchange) fate {
 
 func (c *conn) asHTTP10() *exchange.Conn {
 	if c.info10 == nil {
-		info := *c.info
-		info.Protocol = "HTTP/1.0"
-		c.info10 = &info
+		c.info10 = c.describe("HTTP/1.0")
 	}
 	return c.info10
 }

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"unsafe"
 )
 
 // Conn is a TCP connection. One goroutine at a time may read and one may write; the other
@@ -38,19 +37,8 @@ func New(c *net.TCPConn) (*Conn, error) {
 	return s, nil
 }
 
-// transfer makes one recvfrom or sendto, which know that it is a socket where read and write
-// ask the file system first. It does not block, so that the scheduler need not know of it.
-func transfer(trap, fd uintptr, p []byte) (int, syscall.Errno) {
-	for {
-		n, _, errno := syscall.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0)
-		if errno != syscall.EINTR {
-			return int(n), errno
-		}
-	}
-}
-
 func (s *Conn) receive(fd uintptr) (done bool) {
-	s.in.n, s.in.errno = transfer(syscall.SYS_RECVFROM, fd, s.in.p)
+	s.in.n, s.in.errno = transfer(receiving, fd, s.in.p)
 	return s.in.errno != syscall.EAGAIN
 }
 
@@ -89,7 +77,7 @@ const maxWrite = 64 << 10
 func (s *Conn) send(fd uintptr) (done bool) {
 	for {
 		p := s.out.p[s.out.n:]
-		n, errno := transfer(syscall.SYS_SENDTO, fd, p[:min(len(p), maxWrite)])
+		n, errno := transfer(sending, fd, p[:min(len(p), maxWrite)])
 		if s.out.errno = errno; errno != 0 {
 			return errno != syscall.EAGAIN
 		}
@@ -143,12 +131,12 @@ func (s *Conn) exchange(fd uintptr) (done bool) {
 	if len(s.ask) == 0 {
 		return s.receive(fd)
 	}
-	if s.in.n, s.in.errno = transfer(syscall.SYS_RECVFROM, fd, s.in.p); s.in.errno != syscall.EAGAIN {
+	if s.in.n, s.in.errno = transfer(receiving, fd, s.in.p); s.in.errno != syscall.EAGAIN {
 		s.in.errno = syscall.EPROTO // closed, or bytes that nobody asked for
 		return true
 	}
 	s.in.n = 0
-	n, errno := transfer(syscall.SYS_SENDTO, fd, s.ask[:min(len(s.ask), maxWrite)])
+	n, errno := transfer(sending, fd, s.ask[:min(len(s.ask), maxWrite)])
 	if s.in.errno = errno; errno == syscall.EAGAIN {
 		n, s.in.errno = 0, 0 // Write waits for room
 	} else if errno != 0 {
