@@ -208,7 +208,11 @@ var attacksHTTP1 = []attack{
 	}},
 	{"slow readers", func(a *attacker) {
 		io.WriteString(a, "GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-		a.until(func(uint32) error { return a.pause(20 * time.Millisecond) })
+		a.until(func(uint32) error {
+			<-time.After(20 * time.Millisecond)
+			_, err := a.Read(make([]byte, 1))
+			return err
+		})
 	}},
 	{"pipelines", func(a *attacker) {
 		many := []byte(strings.Repeat("GET /ok HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400))

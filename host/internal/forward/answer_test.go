@@ -263,7 +263,7 @@ func TestStreamsArePassedOnAtOnce(t *testing.T) {
 // Informational answers while a body is sent do not end it.
 func TestInformationalDuringUpload(t *testing.T) {
 	sent := strings.Repeat("x", 200_000)
-	seen := make(chan struct{})
+	seen := make(chan struct{}) // once for each request
 	s := script(t, func(_ int64, r *http.Request, c net.Conn) bool {
 		io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 103 Ear")
 		<-seen
@@ -274,9 +274,8 @@ func TestInformationalDuringUpload(t *testing.T) {
 	})
 	f := newForwarder(t, Options{})
 	for _, length := range []int64{int64(len(sent)), -1} {
-		seen = make(chan struct{})
 		x := newExchange("")
-		x.Body, x.BodyLength = io.MultiReader(strings.NewReader(sent[:100]), eofThen(func() { close(seen) }), strings.NewReader(sent[100:])), length
+		x.Body, x.BodyLength = io.MultiReader(strings.NewReader(sent[:100]), eofThen(func() { seen <- struct{}{} }), strings.NewReader(sent[100:])), length
 		hints := 0
 		x.Informational = func(status int, _ *exchange.Header) error { hints++; return nil }
 		c := Call{Upstream: upstreamOf(t, f, s.url), Method: "POST"}
