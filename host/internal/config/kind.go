@@ -71,7 +71,6 @@ var (
 		_, err2 := netip.ParseAddr(s)
 		return err == nil || err2 == nil
 	})
-	token = matched("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "a header name", nil)
 )
 
 // located is a path, taken from the directory of the file that it stands in.
