@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -37,6 +38,7 @@ type boundPolicy struct {
 	digest       [32]byte
 	hooks        []string
 	capabilities []string
+	isolation    string
 	refs         int // guarded by policies.mu
 }
 
@@ -86,7 +88,8 @@ func (ps *policies) bind(ctx context.Context, module *guest.Module, p *model.Pol
 		g.Close()
 		return nil, err
 	}
-	b := &boundPolicy{Policy: policy, guest: g, digest: module.Digest(), capabilities: module.Imports(), refs: 1}
+	b := &boundPolicy{Policy: policy, guest: g, digest: module.Digest(), capabilities: module.Imports(),
+		isolation: cmp.Or(p.Isolation, model.IsolationPooled), refs: 1}
 	for _, hook := range module.Hooks() {
 		b.hooks = append(b.hooks, hook.String())
 	}

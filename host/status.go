@@ -65,7 +65,7 @@ func (s *snapshot) describe() []control.Policy {
 	var list []control.Policy
 	for _, p := range s.policies {
 		list = append(list, control.Policy{Plugin: p.Name, Digest: "sha256:" + hex.EncodeToString(p.digest[:]),
-			Hooks: p.hooks, Capabilities: p.capabilities, Bound: s.boundTo(p)})
+			Hooks: p.hooks, Capabilities: p.capabilities, Isolation: p.isolation, Bound: s.boundTo(p)})
 	}
 	return list
 }

@@ -136,6 +136,7 @@ type scanner struct {
 	events []event
 	open   []uint32 // events of the open blocks
 	plain  uint32
+	global int // that was named last
 }
 
 // scan appends the events of function i, checking all that wazero's validator could be led
@@ -245,20 +246,15 @@ func (s *scanner) instruction() bool {
 	case 0xd2:
 		f := s.index("function", len(s.m.functions))
 		s.event(refFunc, at, uint32(f))
-	case 0x24:
-		if g := s.index("global", s.m.globals); s.err == nil && s.m.opaque[g] {
-			s.event(change, at, 0).marks = true
-		} else {
-			s.plain++
-		}
-	case 0x26:
-		s.index("table", s.m.tables)
-		s.event(change, at, 0).marks = true
 	case 0xfc:
 		s.prefixed(at)
 	default:
 		s.immediates(op)
-		s.plain++
+		if op == 0x26 || op == 0x24 && s.err == nil && s.m.opaque[s.global] {
+			s.event(change, at, 0).marks = true
+		} else {
+			s.plain++
+		}
 	}
 	return false
 }
@@ -382,9 +378,9 @@ func (s *scanner) immediates(op byte) {
 		}
 	case op >= 0x20 && op <= 0x22:
 		s.index("local", s.body.locals)
-	case op == 0x23:
-		s.index("global", s.m.globals)
-	case op == 0x25:
+	case op == 0x23, op == 0x24:
+		s.global = s.index("global", s.m.globals)
+	case op == 0x25, op == 0x26:
 		s.index("table", s.m.tables)
 	case op >= 0x28 && op <= 0x3e:
 		s.memoryArgument()
