@@ -51,6 +51,7 @@ func startScene(t *testing.T) *scene {
 		w.Write(big)
 	})
 	routes.HandleFunc("/events", s.events)
+	routes.HandleFunc("/trailers", trailers)
 	routes.HandleFunc("/seen", func(http.ResponseWriter, *http.Request) { s.seen <- struct{}{} })
 	routes.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "hello")
@@ -87,6 +88,18 @@ func (s *scene) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// trailers answers with the body and the trailers that came, and trailers of its own.
+func trailers(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	fmt.Fprintf(w, "%q %q", body, r.Trailer["X-End"])
+	w.(http.Flusher).Flush()
+	w.Header().Set(http.TrailerPrefix+"X-Sum", fmt.Sprint(len(body)))
 }
 
 // relay passes connections on to the gateway and counts them.
@@ -160,6 +173,9 @@ func TestPrograms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.run(t, command, "bodies")
 			s.run(t, command, "events")
+			if command[0] == "node" { // the others have no words for trailers
+				s.run(t, command, "trailers")
+			}
 			s.cancels(t, func() { s.run(t, command, "cancel") })
 			before := s.opened.Load()
 			s.run(t, command, "reuse")
@@ -168,6 +184,8 @@ func TestPrograms(t *testing.T) {
 	}
 	t.Run("Chromium", s.chromium)
 	t.Run("curl", s.curl)
+	t.Run("curl streams", s.curlStreams)
+	t.Run("wrk and h2load", s.load)
 	t.Run("nghttp", s.nghttp)
 	t.Run("Go net/http", s.netHTTP)
 	assert.NotContains(t, s.log.String(), `"ERROR"`)
@@ -222,12 +240,43 @@ func (s *scene) chromium(t *testing.T) {
 	_ = browser.Wait() // it was killed
 }
 
-func (s *scene) curl(t *testing.T) {
+// curlStreams has curl read events, trailers and an answer that it gives up.
+func (s *scene) curlStreams(t *testing.T) {
 	for _, version := range []string{"--http1.1", "--http2"} {
-		s.cancels(t, func() {
-			out, err := tool(t, "", "curl", "--silent", version, "--cacert", s.ca, "--max-time", "1", s.url+"/endless")
-			require.ErrorContains(t, err, "exit status 28", "a time-out, as asked for")
-			require.Equal(t, "hello", out)
+		t.Run(version, func(t *testing.T) {
+			args := []string{"--silent", "--no-buffer", "--max-time", "60", version, "--cacert", s.ca}
+			stream := func(path string) (*exec.Cmd, io.Reader) {
+				curl := exec.CommandContext(t.Context(), "curl", append(args, s.url+path)...)
+				out, err := curl.StdoutPipe()
+				require.NoError(t, err)
+				require.NoError(t, curl.Start())
+				return curl, out
+			}
+			curl, out := stream("/events")
+			buf := make([]byte, len("data: 0\n\n"))
+			for n := range 3 {
+				_, err := io.ReadFull(out, buf)
+				require.NoError(t, err)
+				require.Equal(t, fmt.Sprintf("data: %d\n\n", n), string(buf))
+				s.seen <- struct{}{}
+			}
+			require.NoError(t, curl.Wait())
+
+			heads := filepath.Join(t.TempDir(), "heads")
+			got, err := tool(t, "", "curl", append(args, "--dump-header", heads, "--data", "hi", s.url+"/trailers")...)
+			require.NoError(t, err, got)
+			require.Equal(t, `"hi" []`, got)
+			head, err := os.ReadFile(heads)
+			require.NoError(t, err)
+			require.Contains(t, string(head), "\r\n\r\nx-sum: 2\r\n", "behind the head")
+
+			s.cancels(t, func() {
+				curl, out := stream("/endless")
+				_, err := io.ReadFull(out, buf[:len("hello")])
+				require.NoError(t, err)
+				require.NoError(t, curl.Process.Kill())
+				require.Error(t, curl.Wait())
+			})
 		})
 	}
 }
@@ -238,9 +287,14 @@ func (s *scene) nghttp(t *testing.T) {
 	require.Equal(t, 50, strings.Count(out, " 200 "), out)
 	file := filepath.Join(t.TempDir(), "upload")
 	require.NoError(t, os.WriteFile(file, bytes.Repeat([]byte("x"), 1<<20), 0o600))
-	out, err = tool(t, "", "nghttp", "--data="+file, "--trailer=x-end: 1", s.url+"/echo")
+	out, err = tool(t, "", "nghttp", "--data="+file, s.url+"/echo")
 	require.NoError(t, err, out)
 	require.Contains(t, out, fmt.Sprintf("POST %d %x", 1<<20, sha256.Sum256(bytes.Repeat([]byte("x"), 1<<20))))
+	require.NoError(t, os.WriteFile(file, []byte("hi"), 0o600))
+	out, err = tool(t, "", "nghttp", "--verbose", "--data="+file, "--trailer=x-end: 1", s.url+"/trailers")
+	require.NoError(t, err, out)
+	require.Contains(t, out, `"hi" ["1"]`)
+	require.Contains(t, out, "x-sum: 2")
 }
 
 func (s *scene) netHTTP(t *testing.T) {
@@ -259,6 +313,16 @@ func (s *scene) netHTTP(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("data: %d\n\n", n), string(buf[:got]))
 			require.Equal(t, http.StatusOK, get(t, c, "https://127.0.0.1/seen").StatusCode)
 		}
+		req, err = http.NewRequestWithContext(ctx, http.MethodPost, "https://127.0.0.1/trailers", io.MultiReader(strings.NewReader("hi")))
+		require.NoError(t, err)
+		req.Trailer = http.Header{"X-End": {"1"}}
+		answered, err := c.Do(req)
+		require.NoError(t, err)
+		defer answered.Body.Close()
+		body, err := io.ReadAll(answered.Body)
+		require.NoError(t, err)
+		require.Equal(t, `"hi" ["1"]`, string(body))
+		require.Equal(t, []string{"2"}, answered.Trailer["X-Sum"])
 		s.cancels(t, func() {
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://127.0.0.1/endless", nil)
 			require.NoError(t, err)

@@ -226,6 +226,9 @@ func TestCasesThroughTheGateway(t *testing.T) {
 			seen, broken := up.take()
 			want = slices.DeleteFunc(want, func(s string) bool { return strings.HasPrefix(s, "broken") })
 			require.ElementsMatch(t, want, seen, "%q", broken)
+			for _, b := range broken {
+				require.Contains(t, b, "EOF", "a request that ended early, and nothing that is not canonical")
+			}
 		})
 	}
 }

@@ -16,16 +16,18 @@ const pieces = () => Readable.from((function * () {
   for (let at = 0; at < big.length; at += 100000) yield big.subarray(at, at + 100000)
 })())
 
-// A client is request(path, method, body) -> {status, headers, body: async iterable, cancel()} and close().
+// A client is request(path, method, body, trailers) -> {status, headers, body: async iterable, trailers(), cancel()} and close();
+// undici has no way to send trailers.
 function overHTTPS () {
   const agent = new https.Agent({ ca, keepAlive: true, maxSockets: 10 })
   return {
-    async request (path, method = 'GET', body) {
-      const r = https.request(url + path, { method, agent })
+    async request (path, method = 'GET', body, trailers) {
+      const r = https.request(url + path, { method, agent, headers: trailers && { 'transfer-encoding': 'chunked', trailer: Object.keys(trailers) } })
+      if (trailers) r.addTrailers(trailers)
       if (body?.pipe) body.pipe(r)
       else r.end(body)
       const [answer] = await once(r, 'response')
-      return { status: answer.statusCode, headers: answer.headers, body: answer, cancel: () => r.destroy() }
+      return { status: answer.statusCode, headers: answer.headers, body: answer, trailers: () => answer.trailers, cancel: () => r.destroy() }
     },
     close: () => agent.destroy()
   }
@@ -34,12 +36,15 @@ function overHTTPS () {
 function overHTTP2 () {
   const session = http2.connect(url, { ca })
   return {
-    async request (path, method = 'GET', body) {
-      const r = session.request({ ':path': path, ':method': method }, { endStream: body === undefined })
+    async request (path, method = 'GET', body, trailers) {
+      const r = session.request({ ':path': path, ':method': method }, { endStream: body === undefined, waitForTrailers: Boolean(trailers) })
+      if (trailers) r.on('wantTrailers', () => r.sendTrailers(trailers))
+      let got
+      r.on('trailers', t => { got = t })
       if (body?.pipe) body.pipe(r)
       else if (body !== undefined) r.end(body)
       const [headers] = await once(r, 'response')
-      return { status: headers[':status'], headers, body: r, cancel: () => r.close(http2.constants.NGHTTP2_CANCEL) }
+      return { status: headers[':status'], headers, body: r, trailers: () => got, cancel: () => r.close(http2.constants.NGHTTP2_CANCEL) }
     },
     close: () => session.close()
   }
@@ -52,7 +57,7 @@ function overUndici () {
     async request (path, method = 'GET', body) {
       const abort = new AbortController()
       const r = await request(url + path, { dispatcher, method, body, signal: abort.signal })
-      return { status: r.statusCode, headers: r.headers, body: r.body, cancel: () => { r.body.on('error', () => {}); abort.abort() } }
+      return { status: r.statusCode, headers: r.headers, body: r.body, trailers: () => r.trailers, cancel: () => { r.body.on('error', () => {}); abort.abort() } }
     },
     close: () => dispatcher.close()
   }
@@ -88,6 +93,13 @@ switch (scenario) {
       }
     }
     assert.equal(n, 3)
+    break
+  }
+  case 'trailers': {
+    const sent = kind === 'https' || kind === 'http2' ? { 'x-end': '1' } : undefined
+    const answer = await client.request('/trailers', 'POST', 'hi', sent)
+    assert.equal(String(await all(answer)), sent ? '"hi" ["1"]' : '"hi" []')
+    assert.equal(answer.trailers()['x-sum'], '2')
     break
   }
   case 'cancel': {
