@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -57,6 +58,10 @@ func policyID(module [32]byte, p *model.Policy) [32]byte {
 		for _, s := range list {
 			field([]byte(s))
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Grants.Upstreams)) {
+		field([]byte(name))
+		field([]byte(p.Grants.Upstreams[name]))
 	}
 	field([]byte(p.OnError))
 	field([]byte(p.Isolation))

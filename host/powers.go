@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -78,7 +79,7 @@ func (p *powers) Do(ctx context.Context, c guest.Outbound) (guest.Answer, error)
 		header.Add(strings.ToLower(h.Name), h.Value)
 	}
 	path, query, _ := strings.Cut(target, "?")
-	call := forward.Call{Upstream: up, Method: c.Method, Path: path, Query: query, Authority: authority, Header: &header}
+	call := forward.Call{Upstream: up, Method: c.Method, Path: path, Query: query, Authority: cmp.Or(c.Authority, authority), Header: &header}
 	if deadline, ok := ctx.Deadline(); ok {
 		call.Timeout = time.Until(deadline)
 	}

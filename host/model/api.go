@@ -152,6 +152,9 @@ const (
 type Grants struct {
 	// HTTP is the outbound hosts: "host", "host:port" or "*.domain"; https unless "http://host:port".
 	HTTP []string `json:"http,omitempty"`
+	// Upstreams are hosts of HTTP by the names that plugins of proxy-wasm call them by, each
+	// as https://host:port or http://host:port.
+	Upstreams map[string]string `json:"upstreams,omitempty"`
 	// KV is the key prefixes.
 	KV []string `json:"kv,omitempty"`
 	// Secrets is the secrets' names.

@@ -110,6 +110,10 @@ func (r *Response) SetBody(body []byte) {
 
 // Conn is what the requests of one connection have in common.
 type Conn struct {
+	// ID numbers the connections of the process, from 1; 0 is unknown.
+	ID uint64
+	// Local is the address that the client connected to.
+	Local netip.AddrPort
 	// Protocol is "HTTP/1.0", "HTTP/1.1" or "HTTP/2.0"; for logs only.
 	Protocol string
 	// TLSVersion is "TLSv1.2" or "TLSv1.3".

@@ -92,8 +92,10 @@ type HTTP interface {
 // Outbound is one call to a host that the policy grants.
 type Outbound struct {
 	Method, URL string
-	Headers     []Header
-	Body        []byte
+	// Authority is the Host to send; empty is the URL's.
+	Authority string
+	Headers   []Header
+	Body      []byte
 	// Constant says that the operator wrote this very host into the grants, rather than
 	// a wildcard: it may be at a private address.
 	Constant bool

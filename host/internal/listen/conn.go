@@ -134,7 +134,7 @@ func (c *conn) shakeHands() (protocol string, ok bool) {
 
 // describe fills what the requests of the connection share.
 func (c *conn) describe(protocol string) {
-	c.info = &exchange.Conn{Protocol: protocol}
+	c.info = &exchange.Conn{Protocol: protocol, ID: c.s.serial.Add(1), Local: addrPort(c.raw.LocalAddr())}
 	if c.tls == nil {
 		return
 	}
