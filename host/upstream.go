@@ -95,14 +95,15 @@ var calls = sync.Pool{New: func() any { return new(forward.Call) }}
 
 // Do sends x's request and fills x.Response.
 func (u *upstream) Do(x *exchange.Exchange, c *pipeline.UpstreamCall) error {
-	path, query, _ := strings.Cut(c.Target, "?")
+	path, query, hasQuery := strings.Cut(c.Target, "?")
 	call := calls.Get().(*forward.Call)
-	*call = forward.Call{Upstream: u.pool, Method: c.Method, Path: path, Query: query, Authority: c.Authority,
-		Header: c.Header, Edited: c.Edited, NoBody: c.NoBody, Forwarded: c.Forwarded, Timeout: c.Timeout}
+	*call = forward.Call{Upstream: u.pool, Method: c.Method, Path: path, Query: query, EmptyQuery: hasQuery && query == "",
+		Authority: c.Authority, Header: c.Header, Edited: c.Edited, NoBody: c.NoBody, Forwarded: c.Forwarded, Timeout: c.Timeout}
 	if call.Timeout == 0 {
 		call.Timeout = u.timeout
 	}
 	err := u.Forwarder.Do(x, call)
+	c.Latency = call.Latency
 	*call = forward.Call{}
 	calls.Put(call)
 	if err != nil {

@@ -28,6 +28,7 @@ import (
 type settings struct {
 	root        string // of the repository
 	gateway     string // the wasmgate binary
+	earlier     string // another one; empty is none
 	rounds      int
 	duration    time.Duration // of one load
 	workers     int           // threads or processes of each gateway

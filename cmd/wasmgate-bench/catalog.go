@@ -11,14 +11,23 @@ import (
 
 // wasmgate is the gateway itself, with three policies: authorize, throttle, map_request.
 func wasmgate() *peer {
+	return gateway("wasmgate", func(b *bench) string { return b.gateway })
+}
+
+// earlier is another build of the gateway, to see what a change brings.
+func earlier() *peer {
+	return gateway("earlier", func(b *bench) string { return b.earlier })
+}
+
+func gateway(name string, binary func(*bench) string) *peer {
 	return &peer{
-		name: "wasmgate", policies: "jwt, rate-limit, transform (Wasm)",
+		name: name, policies: "jwt, rate-limit, transform (Wasm)",
 		file: "wasmgate.yaml", config: wasmgateConfig,
 		prepare: func(_ context.Context, b *bench, at *place) error {
-			if _, err := os.Stat(b.gateway); err != nil {
-				return missing(b.gateway + " is not built: make build")
+			at.Binary = binary(b)
+			if _, err := os.Stat(at.Binary); err != nil {
+				return missing(at.Binary + " is not built: make build")
 			}
-			at.Binary = b.gateway
 			return at.writeAPI("bench.yaml", wasmgateAPI)
 		},
 		argv: []string{"run", "--config", "{{.Dir}}/wasmgate.yaml"},
@@ -57,7 +66,7 @@ info: {title: Benchmark, version: "1"}
 x-wasmgate-api: {id: bench, stage: $default, domains: [127.0.0.1]}
 paths:
   /{size}:
-    get:
+    x-amazon-apigateway-any-method:
       security: [{jwt: []}]
       x-wasmgate-policies:
         - {plugin: rate-limit, config: {rate: 1000000, burst: 1000000, by: address}}
@@ -100,6 +109,7 @@ var nginx = &peer{
 events { worker_connections 8192; }
 http {
   access_log off; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 600;
+  client_max_body_size 10m; proxy_request_buffering off;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   proxy_cache_path cache keys_zone=cache:10m;
   upstream fixed { server {{.Upstream}}; keepalive {{.Pool}}; keepalive_requests 1000000000; }

@@ -29,6 +29,7 @@ type load struct {
 type target struct {
 	URL     string
 	Headers []string // "name: value"
+	Upload  int      // bytes of the body of a POST; 0 is a GET without one
 }
 
 // wrkReport makes wrk print what it measured in a form that needs no guessing.
@@ -43,7 +44,11 @@ end
 // wrk loads t over HTTP/1.1, closed loop.
 func (b *bench) wrk(ctx context.Context, t target, duration time.Duration) (load, error) {
 	script := filepath.Join(b.dir, "report.lua")
-	if err := os.WriteFile(script, []byte(wrkReport), 0o600); err != nil {
+	text := wrkReport
+	if t.Upload > 0 {
+		text += fmt.Sprintf("wrk.method = 'POST'\nwrk.body = string.rep('x', %d)\n", t.Upload)
+	}
+	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		return load{}, err
 	}
 	args := []string{"-t1", fmt.Sprintf("-c%d", b.connections), "-d" + seconds(duration), "-s", script}
@@ -77,6 +82,13 @@ func (b *bench) h2load(ctx context.Context, t target, duration time.Duration) (l
 	args := []string{"-t1", fmt.Sprintf("-c%d", max(1, b.connections/streams)), fmt.Sprintf("-m%d", streams), "-D" + seconds(duration)}
 	for _, h := range t.Headers {
 		args = append(args, "-H", h)
+	}
+	if t.Upload > 0 {
+		body := filepath.Join(b.dir, "upload")
+		if err := os.WriteFile(body, bytes.Repeat([]byte("x"), t.Upload), 0o600); err != nil {
+			return load{}, err
+		}
+		args = append(args, "-d", body)
 	}
 	out, err := output(ctx, duration, "h2load", append(args, t.URL)...)
 	if err != nil {

@@ -20,6 +20,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.root, "root", ".", "root of the repository")
 	flag.StringVar(&s.gateway, "gateway", "bin/wasmgate", "the gateway's binary")
+	flag.StringVar(&s.earlier, "earlier", "", "another build of the gateway to compare with; empty is none")
 	flag.IntVar(&s.rounds, "rounds", 5, "turns of each gateway")
 	flag.DurationVar(&s.duration, "duration", 5*time.Second, "of one load")
 	flag.IntVar(&s.workers, "workers", runtime.NumCPU(), "threads or processes of each gateway")
@@ -47,7 +48,10 @@ func measure(parent context.Context, s settings, names, only, jsonFile string) e
 	if err != nil {
 		return err
 	}
-	for _, path := range []*string{&s.root, &s.gateway} {
+	for _, path := range []*string{&s.root, &s.gateway, &s.earlier} {
+		if *path == "" {
+			continue
+		}
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err
 		}

@@ -94,6 +94,70 @@ func (b *bench) idleMemory(ctx context.Context, p *peer) (grown int64, err error
 	return after - before, err
 }
 
+// held is how many idle connections the canary has beside it.
+const held = 10_000
+
+// idleCanary measures the latency of a slow open loop before and while idle connections are
+// held, in turns of fresh connections: what matters is the difference.
+func idleCanary(ctx context.Context, b *bench) (result, error) {
+	var out result
+	for _, p := range []*peer{wasmgate(), nginx} {
+		if !b.wanted(p) {
+			continue
+		}
+		p99, err := b.besideIdle(ctx, p)
+		if b.leftOut(p, err) {
+			out.Missing = append(out.Missing, p.name+": "+err.Error())
+			continue
+		} else if err != nil {
+			return out, err
+		}
+		for i, name := range []string{p.name + ", alone", fmt.Sprintf("%s, beside %d", p.name, held)} {
+			out.Lines = append(out.Lines, line{Subject: name, Unit: "ms", Value: spreadOf(p99[i]), Note: "p99 of each round"})
+		}
+	}
+	return out, nil
+}
+
+func (b *bench) besideIdle(ctx context.Context, p *peer) (p99 [2][]float64, err error) {
+	r, err := b.startPeer(ctx, p)
+	if err != nil {
+		return p99, err
+	}
+	defer r.stop()
+	var conns []*tls.Conn
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for beside := range 2 {
+		if beside == 1 {
+			for range held {
+				c, err := b.idleConnection(r)
+				if err != nil {
+					return p99, fmt.Errorf("open idle connection %d to %s: %w", len(conns), r.name, err)
+				}
+				conns = append(conns, c)
+			}
+		}
+		if err := pause(ctx, settle/2); err != nil {
+			return p99, err
+		}
+		for range b.rounds {
+			l, err := b.vegeta(ctx, r.target("/256"), false, b.duration)
+			if err == nil && l.Errors > 0 {
+				err = fmt.Errorf("%d of %d requests failed", l.Errors, l.Requests)
+			}
+			if err != nil {
+				return p99, err
+			}
+			p99[beside] = append(p99[beside], float64(l.P99.Microseconds())/1000)
+		}
+	}
+	return p99, nil
+}
+
 // idleConnection opens an HTTP/1.1 connection and has one request answered on it.
 func (b *bench) idleConnection(r *running) (*tls.Conn, error) {
 	config := b.client.Transport.(*http.Transport).TLSClientConfig.Clone()

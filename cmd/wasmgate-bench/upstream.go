@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -23,7 +23,7 @@ func bodies() map[string][]byte {
 	}
 }
 
-// upstream is the fixed upstream: HTTP/1.1 with keep-alive, GET without a body, whole
+// upstream is the fixed upstream: HTTP/1.1 with keep-alive, bodies read and thrown away, whole
 // answers made beforehand, one write each, so that it takes as little of the machine as
 // it can. A last path segment that it does not know is 404.
 type upstream struct {
@@ -97,7 +97,7 @@ func (u *upstream) serve(conn net.Conn) {
 	}
 }
 
-// readRequest reads one head and gives the last segment of its path.
+// readRequest reads one request and gives the last segment of its path.
 func readRequest(r *bufio.Reader) (path string, err error) {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
@@ -110,18 +110,24 @@ func readRequest(r *bufio.Reader) (path string, err error) {
 	}
 	target, _, _ = strings.Cut(target, "?")
 	path = target[max(0, strings.LastIndexByte(target, '/')):]
+	length := 0
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
 			return "", err
 		}
 		if len(bytes.TrimRight(line, "\r\n")) == 0 {
-			return path, nil
+			_, err := r.Discard(length)
+			return path, err
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(name, []byte("transfer-encoding")) ||
-			bytes.EqualFold(name, []byte("content-length")) && string(bytes.TrimSpace(value)) != "0" {
-			return "", io.ErrUnexpectedEOF // a body is no part of this benchmark
+		switch {
+		case bytes.EqualFold(name, []byte("content-length")):
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return "", err
+			}
+		case bytes.EqualFold(name, []byte("transfer-encoding")):
+			return "", errors.New("a chunked body is no part of this benchmark")
 		}
 	}
 }

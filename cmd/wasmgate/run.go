@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +21,8 @@ import (
 )
 
 func (a *app) run() *cobra.Command {
-	return &cobra.Command{
+	var profile string
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve until SIGINT or SIGTERM; SIGHUP reloads",
 		Args:  cobra.NoArgs,
@@ -33,9 +36,28 @@ func (a *app) run() *cobra.Command {
 				return err
 			}
 			defer h.Close()
-			return serve(cmd.Context(), h, options.Config, cmd.ErrOrStderr())
+			return profiled(profile, func() error { return serve(cmd.Context(), h, options.Config, cmd.ErrOrStderr()) })
 		},
 	}
+	cmd.Flags().StringVar(&profile, "cpu-profile", "", "`file` to write a CPU profile of the whole run to, for go tool pprof")
+	return cmd
+}
+
+// profiled runs f and writes a CPU profile of it to file; empty writes none.
+func profiled(file string, f func() error) (err error) {
+	if file == "" {
+		return f()
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("write CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return errors.Join(fmt.Errorf("write CPU profile: %w", err), out.Close())
+	}
+	err = f()
+	pprof.StopCPUProfile()
+	return errors.Join(err, out.Close())
 }
 
 // serve runs h until the first SIGINT or SIGTERM; the second ends the process at once.

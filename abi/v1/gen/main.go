@@ -154,6 +154,9 @@ func generate(dir string) (map[string][]byte, error) {
 		}
 		files[path] = formatted
 	}
+	sdk := filepath.Join(dir, "..", "..", "sdk")
+	files[filepath.Join(sdk, "rust", "src", "abi.rs")] = []byte(s.rustCode())
+	files[filepath.Join(sdk, "c", "wasmgate_abi.h")] = []byte(s.cCode())
 	readme := filepath.Join(dir, "README.md")
 	old, err := os.ReadFile(readme)
 	if err != nil {

@@ -56,6 +56,8 @@ type Listen struct {
 	HTTPS string // the door
 	HTTP  string // redirects to HTTPS and answers ACME; empty is off
 	Admin string // the admin plane
+	// ProxyProtocol are the addresses and networks whose connections begin with a PROXY header.
+	ProxyProtocol []string
 }
 
 // TLS is the certificates at the door.

@@ -64,9 +64,14 @@ var (
 		u, err := url.Parse(s)
 		return err == nil && u.Host != "" && u.User == nil
 	})
-	domain = matched(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`, "a domain name", nil)
-	target = matched(`^[A-Za-z0-9.:/_*\[\]-]+$`, "a host, host:port, address or CIDR", nil)
-	token  = matched("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "a header name", nil)
+	domain  = matched(`^(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`, "a domain name", nil)
+	target  = matched(`^[A-Za-z0-9.:/_*\[\]-]+$`, "a host, host:port, address or CIDR", nil)
+	network = matched(`^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`, "an address or CIDR", func(s string) bool {
+		_, err := netip.ParsePrefix(s)
+		_, err2 := netip.ParseAddr(s)
+		return err == nil || err2 == nil
+	})
+	token = matched("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "a header name", nil)
 )
 
 // located is a path, taken from the directory of the file that it stands in.

@@ -38,6 +38,8 @@ func (c *Config) door() []entry {
 		bind("listen.http", &c.Listen.HTTP, optional(address), "127.0.0.1:8080", "Address of the plain listener, which only redirects to HTTPS and answers ACME; empty is off."),
 		bind("listen.admin", &c.Listen.Admin, address, "127.0.0.1:9443", "Address of the admin plane."),
 
+		bind("listen.proxy_protocol", &c.Listen.ProxyProtocol, list(network, true), "", "Addresses and networks of the load balancers whose connections, on https and http, must begin with a PROXY protocol header, version 1 or 2; it tells the client's address."),
+
 		bind("tls.mode", &c.TLS.Mode, choice(ModeInternal, ModeFiles, ModeACME), ModeInternal, "Where certificates come from: a local CA in data_dir, files, or an ACME CA."),
 		bind("tls.min_version", &c.TLS.MinVersion, choice("1.2", "1.3"), "1.2", "The lowest TLS version at the door."),
 		bind("tls.certificates", &c.TLS.Certificates, certificates, "[]", "PEM files for mode files, reloaded when they change; the first serves unknown names."),

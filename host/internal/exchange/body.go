@@ -9,6 +9,18 @@ import (
 // ErrBodyTooLarge says that a body is longer than the caller can take.
 var ErrBodyTooLarge = errors.New("body is larger than the limit")
 
+// ErrInterrupted is what a Read of the body returns after [Interrupter.Interrupt].
+var ErrInterrupted = errors.New("reading the body was interrupted")
+
+// Interrupter is what an [Exchange.Body] may be, too: one whose Read can be ended while it
+// waits for the client, because the answer is there (RFC 9110 10.1.1, RFC 9112 9.5).
+type Interrupter interface {
+	// Interrupt ends a Read that waits, and all that follow, with [ErrInterrupted]. It may be
+	// called on any goroutine until the Handler has answered, and more than once. What the
+	// client still sends is listen's business: it drains it or closes the connection.
+	Interrupt()
+}
+
 // Prefix takes the first max bytes of the request body into memory and tells whether
 // they are the whole body. [Exchange.BodyReader] still gives all of it.
 func (x *Exchange) Prefix(max int) (body []byte, complete bool, err error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,12 +32,15 @@ type Exchange struct {
 	Authority string // lower case, with its port if any
 	Target    string // path, percent-encoding untouched, without query; "*" for OPTIONS *
 	Query     string // raw query without the question mark
+	// EmptyQuery says that Target was followed by a question mark and nothing behind it.
+	EmptyQuery bool
 
 	// Header is the client's fields: framing, Host and hop-by-hop fields are not among them.
 	Header Header
 	// Body is what the client sends after the head, nil when there is none. Reading it
 	// waits for the client and keeps its limits; an error other than io.EOF means that
-	// the body is broken, too slow or too long and the request must not go on.
+	// the body is broken, too slow or too long and the request must not go on. It may be an
+	// [Interrupter].
 	Body io.Reader
 	// BodyLength is the announced length of Body, -1 when it is not known in advance.
 	BodyLength int64
@@ -124,6 +128,10 @@ type Conn struct {
 	ServerName string
 	// PeerCertificates is the client's verified chain, leaf first; empty without mTLS.
 	PeerCertificates []*x509.Certificate
+
+	// Memo is what the Handler found out for one request and may find useful for the next;
+	// nil when there is nothing, or nothing any more: an idle connection forgets it.
+	Memo atomic.Pointer[any]
 }
 
 // Handler answers exchanges. It is called on many goroutines at once and leaves a
@@ -146,6 +154,12 @@ func Acquire() *Exchange { return pool.Get().(*Exchange) }
 
 // Release gives x back. Nothing that x returned may be used afterwards.
 func (x *Exchange) Release() {
+	x.Reset()
+	pool.Put(x)
+}
+
+// Reset makes x empty for another request. Nothing that x returned may be used afterwards.
+func (x *Exchange) Reset() {
 	x.Header.Reset()
 	x.Trailer.Reset()
 	x.Response.Reset()
@@ -153,5 +167,4 @@ func (x *Exchange) Release() {
 		x.prefix = nil
 	}
 	*x = Exchange{Header: x.Header, Trailer: x.Trailer, Response: x.Response, prefix: x.prefix[:0]}
-	pool.Put(x)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
+	"github.com/wasmgate/wasmgate/host/internal/socket"
 )
 
 const (
@@ -24,6 +25,8 @@ type Call struct {
 	Upstream *Upstream
 	// Method, Path and Query go out byte for byte; Path begins with a slash or is "*".
 	Method, Path, Query string
+	// EmptyQuery sends the question mark without a Query, too.
+	EmptyQuery bool
 	// Authority is the Host, lower case; empty is the upstream's.
 	Authority string
 	// Header is sent without framing, Host and hop-by-hop fields. It is not changed; nil is
@@ -53,8 +56,8 @@ type Call struct {
 // after Do is the Stream's, and tells that the client's connection must break too.
 //
 // The client's body is read while Do runs and never after it. When the answer comes before
-// the body is out, the rest is not read; but a Read of the client's body that waits is
-// waited for.
+// the body is out, the rest is not read; a Read that waits for the client is interrupted if
+// the body is an [exchange.Interrupter], else waited for.
 func (f *Forwarder) Do(x *exchange.Exchange, c *Call) error {
 	c.Latency, c.Reused = 0, false
 	k := call{Call: c, f: f, x: x, ctx: x.Context}
@@ -92,12 +95,14 @@ type call struct {
 	length  int64
 	small   []byte    // the body when it is in memory
 	stream  io.Reader // else
+
+	trace [2]uint64 // random part of the x-amzn-trace-id that is added
 }
 
 // do tries once, and once more where that is harmless.
 func (k *call) do() *Error {
 	k.f.budget.deposit()
-	for again := false; ; again = true {
+	for again := false; ; {
 		conn, err := k.connect(again)
 		if err != nil {
 			return asError(err)
@@ -109,11 +114,15 @@ func (k *call) do() *Error {
 		}
 		e, harmless := asError(err), k.harmless(conn)
 		conn.broken = true
-		conn.release()
+		conn.release(time.Time{})
 		k.x.Response.Reset()
+		if errors.Is(err, socket.ErrStale) {
+			continue // that was one connection less of those that are kept
+		}
 		if again || e.Kind != Reset || !harmless || !k.f.budget.spend() {
 			return e
 		}
+		again = true
 	}
 }
 
@@ -194,7 +203,12 @@ func (k *call) connect(again bool) (*conn, error) {
 		return nil, fail(ClientGone, k.ctx.Err())
 	}
 	for {
-		conn, err := k.Upstream.get(k.ctx, k.start, until, again)
+		conn, err := k.Upstream.get(k.ctx, k.x.Conn, k.start, until, again)
+		if err == nil && conn.reused && (k.stream != nil || !conn.asks()) && !conn.alive() {
+			conn.Close()
+			k.Upstream.gone(conn.owner)
+			continue
+		}
 		if err != errForgotten {
 			return conn, err
 		}
@@ -218,7 +232,12 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b
 func (k *call) roundTrip(c *conn) error {
 	c.begin(k.ctx, k.start.Add(k.timeout()))
 	c.expect(k.f.options.FirstByte, TimeoutFirstByte)
-	if err := k.send(c); err != nil {
+	if c.reused {
+		c.now = k.start
+	}
+	out := buffers.Get().(*[]byte)
+	defer buffers.Put(out)
+	if err := k.send(c, out); err != nil {
 		return err
 	}
 	if k.stream == nil {
@@ -239,17 +258,16 @@ func (k *call) trailer() *exchange.Header {
 }
 
 // send writes the head and a body that is in memory, in one piece if it is small. With a
-// streaming body it reads the answer's head too.
-func (k *call) send(c *conn) error {
+// streaming body it reads the answer's head too. out is what it makes the request in, and must be
+// left alone until something of the answer has come.
+func (k *call) send(c *conn, out *[]byte) error {
 	head := http1.RequestHead{
-		Method: k.Method, Path: k.Path, Query: k.Query, Authority: k.Authority,
+		Method: k.Method, Path: k.Path, Query: k.Query, EmptyQuery: k.EmptyQuery, Authority: k.Authority,
 		Header: k.header(c), Framing: k.framing, Length: k.length,
 	}
 	if head.Authority == "" {
 		head.Authority = k.Upstream.authority
 	}
-	out := buffers.Get().(*[]byte)
-	defer buffers.Put(out)
 	b, err := head.Append((*out)[:0])
 	if err != nil {
 		return err
@@ -276,5 +294,5 @@ func (k *call) send(c *conn) error {
 	if cap(b) <= 64<<10 && len(k.small) <= smallBody {
 		*out = b[:0]
 	}
-	return c.write(b)
+	return c.ask(b)
 }

@@ -2,13 +2,14 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
+	"github.com/wasmgate/wasmgate/host/internal/socket"
 )
 
 // grace is how long an answer may take before the call watches for its client to go
@@ -17,11 +18,9 @@ const grace = 100 * time.Millisecond
 
 // conn is one connection to an upstream. It belongs to one call at a time.
 type conn struct {
-	net    net.Conn
-	up     *Upstream
-	raw    syscall.RawConn // nil when there is nothing to look at
-	peek   func(fd uintptr)
-	silent bool // what peek saw
+	net net.Conn
+	up  *Upstream
+	tcp *socket.Conn // below net, or net itself; nil when it is no TCP connection
 
 	reader  http1.Reader
 	resp    http1.Response
@@ -30,6 +29,7 @@ type conn struct {
 	trailer exchange.Header
 	sending exchange.Header // of the request
 
+	owner           owner // who is charged for it
 	born, idleSince time.Time
 	reused          bool // since it was taken
 	broken          bool // must not be used again
@@ -39,6 +39,8 @@ type conn struct {
 	total    time.Time // when the whole call is over; zero is never
 	wait     time.Duration
 	waitKind Kind
+	now      time.Time // when the next wait begins; zero is unknown
+	unsent   []byte    // the request, which goes out with the first Read
 	watching bool
 	unwatch  func() bool
 	armed    time.Time // read deadline that is set; zero is unknown
@@ -48,24 +50,22 @@ type conn struct {
 	got      bool      // the answer has begun
 }
 
-func newConn(u *Upstream, n net.Conn, tcp *net.TCPConn, now time.Time) *conn {
-	c := &conn{net: n, up: u, born: now}
+func newConn(u *Upstream, n net.Conn, tcp *socket.Conn, now time.Time) *conn {
+	c := &conn{net: n, up: u, tcp: tcp, born: now}
 	c.reader.Reset(c)
-	if tcp != nil {
-		c.raw, _ = tcp.SyscallConn()
-	}
-	c.peek = func(fd uintptr) { c.silent = look(fd) }
 	return c
 }
+
+// asks tells whether the request can go out by socket.Conn.Exchange, which itself finds out
+// whether c is alive: not when TLS comes between, nor on a new connection, whose peer may
+// say that it is overloaded before it was asked anything.
+func (c *conn) asks() bool { return c.reused && c.tcp != nil && c.up.tls == nil }
 
 // alive tells whether a kept connection can be used: the upstream has neither ended it nor
 // sent what nobody asked for.
 func (c *conn) alive() bool {
-	if c.raw != nil {
-		c.silent = false
-		if c.raw.Control(c.peek) != nil || !c.silent {
-			return false
-		}
+	if c.tcp != nil && !c.tcp.Silent() {
+		return false
 	}
 	if c.up.tls == nil {
 		return true
@@ -85,35 +85,36 @@ func (c *conn) Close() { c.net.Close() }
 // begin starts a call that is over at total.
 func (c *conn) begin(ctx context.Context, total time.Time) {
 	c.ctx, c.total, c.sent, c.got, c.broken = ctx, total, false, false, false
+	c.now, c.unsent = time.Time{}, nil
 }
 
 // expect says how long the following reads may wait each, and what it means when they do.
 func (c *conn) expect(wait time.Duration, kind Kind) { c.wait, c.waitKind = wait, kind }
 
 // release ends the call: c is kept if all went well and nothing is left over.
-func (c *conn) release() {
+func (c *conn) release(now time.Time) {
 	if c.watching {
 		c.watching = false
 		if !c.unwatch() { // it has run, or runs now, and spoils the deadlines
 			c.broken = true
 		}
 	}
-	c.ctx = nil
+	c.ctx, c.unsent = nil, nil
 	c.sending.Reset()
 	// Bytes beyond the answer would be taken for the next one.
 	if c.broken || c.resp.Close || c.reader.Buffered() > 0 || !c.body.Done() {
 		c.Close()
 		c.reader.Reset(nil)
-		c.up.gone()
+		c.up.gone(c.owner)
 		return
 	}
 	c.reader.Done()
-	c.up.put(c, time.Now())
+	c.up.put(c, now)
 }
 
 // watch ends the waits when the client goes away.
 func (c *conn) watch() {
-	if !c.watching && c.ctx.Done() != nil {
+	if !c.watching {
 		c.watching = true
 		n := c.net
 		c.unwatch = context.AfterFunc(c.ctx, func() { n.SetDeadline(time.Unix(1, 0)) })
@@ -134,7 +135,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.direct {
 		return c.net.Read(p)
 	}
-	now := time.Now()
+	now := c.now
+	if c.now = (time.Time{}); now.IsZero() {
+		now = time.Now()
+	}
 	end, kind := c.end(now)
 	for {
 		if !end.After(now) {
@@ -142,7 +146,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, failf(kind, "no byte in time")
 		}
 		until := end
-		if !c.watching && c.ctx.Done() != nil {
+		if !c.watching {
 			if soon := now.Add(grace); soon.Before(until) {
 				until = soon
 			}
@@ -152,7 +156,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			c.broken = true
 			return 0, fail(ClientGone, c.ctx.Err())
 		}
-		n, err := c.net.Read(p)
+		n, err := c.take(p)
 		if n > 0 {
 			c.got = true
 			return n, nil
@@ -168,6 +172,26 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.watch()
 		now = time.Now()
 	}
+}
+
+// take sends what is unsent and reads.
+func (c *conn) take(p []byte) (int, error) {
+	if c.unsent == nil {
+		return c.net.Read(p)
+	}
+	sent, n, err := c.tcp.Exchange(c.unsent, p)
+	c.sent = sent > 0
+	rest := c.unsent[sent:]
+	c.unsent = nil
+	switch {
+	case len(rest) > 0 && err == nil:
+		if err = c.write(rest); err == nil {
+			return c.net.Read(p)
+		}
+	case len(rest) > 0 && isDeadline(err):
+		c.unsent = rest
+	}
+	return n, err
 }
 
 // arm sets the read deadline to until or a little later, but hardly later than end. One
@@ -188,6 +212,9 @@ func (c *conn) readError(err error) error {
 	if err == io.EOF {
 		return err // http1 says what it means here
 	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
 	return fail(Reset, err)
 }
 
@@ -198,6 +225,16 @@ func (c *conn) armWrite(now time.Time) {
 		c.armedOut = latest
 		c.net.SetWriteDeadline(latest)
 	}
+}
+
+// ask sends a request, all that will be sent before something is read; b must stay as it is
+// until then.
+func (c *conn) ask(b []byte) error {
+	if !c.asks() || c.sent {
+		return c.write(b)
+	}
+	c.unsent = b
+	return nil
 }
 
 // write sends b, all of it.

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/wasmgate/wasmgate/host/internal/socket"
 )
 
 // Resolver finds the addresses of a name; [net.Resolver] is one.
@@ -68,7 +70,7 @@ func alternate(addrs []netip.Addr) []netip.Addr {
 }
 
 // dial makes a new connection to u, TLS included, within the connect timeout.
-func (u *Upstream) dial(ctx context.Context, until time.Time) (net.Conn, *net.TCPConn, error) {
+func (u *Upstream) dial(ctx context.Context, until time.Time) (net.Conn, *socket.Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	addrs, err := u.resolve(ctx)
@@ -91,7 +93,8 @@ func (u *Upstream) dial(ctx context.Context, until time.Time) (net.Conn, *net.TC
 	if err != nil {
 		return nil, nil, dialError(ctx, Connect, err)
 	}
-	tcp, _ := raw.(*net.TCPConn)
+	raw = socket.Wrap(raw)
+	tcp, _ := raw.(*socket.Conn)
 	if u.tls == nil {
 		return raw, tcp, nil
 	}

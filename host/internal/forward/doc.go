@@ -20,6 +20,8 @@
 // closed before a byte of answer came, the method is idempotent (RFC 9110 9.2.2) and the
 // body is in memory; once, within a budget for all.
 //
+// Who has many connections to an upstream leaves some to others: see shares.
+//
 // Upgrades are refused (101 is a broken answer, 502). Expect is not forwarded: reading
 // the client's body is what makes the door answer 100.
 //

@@ -66,8 +66,11 @@ func (k *call) traceID(b []byte) []byte {
 	b = append(b, "Root=1-"...)
 	b = appendHex(b, uint64(k.start.Unix()), 8)
 	b = append(b, '-')
-	b = appendHex(b, rand.Uint64(), 16)
-	return appendHex(b, rand.Uint64(), 8)
+	if k.trace == [2]uint64{} { // a repeated request is the same one
+		k.trace = [2]uint64{rand.Uint64(), rand.Uint64()}
+	}
+	b = appendHex(b, k.trace[0], 16)
+	return appendHex(b, k.trace[1], 8)
 }
 
 func appendHex(b []byte, n uint64, digits int) []byte {

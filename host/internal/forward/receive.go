@@ -11,7 +11,8 @@ import (
 // receive reads the answer whose head has been read. It gives c back when nothing of the
 // answer is left to read; else the Stream does.
 func (k *call) receive(c *conn) error {
-	k.Latency = time.Since(k.start)
+	now := time.Now()
+	k.Latency = now.Sub(k.start)
 	p, resp := &c.resp, &k.x.Response
 	resp.Status, resp.Length = p.Status, p.Length
 	for i := range c.header.Len() {
@@ -32,9 +33,9 @@ func (k *call) receive(c *conn) error {
 		}
 		resp.Body = body
 	default:
-		return k.receiveStream(c)
+		return k.receiveStream(c, now)
 	}
-	c.release()
+	c.release(now)
 	return nil
 }
 
@@ -86,7 +87,7 @@ func readSmall(c *conn, p []byte) error {
 }
 
 // receiveStream answers with a stream, unless all of the body is there already.
-func (k *call) receiveStream(c *conn) error {
+func (k *call) receiveStream(c *conn, now time.Time) error {
 	resp := &k.x.Response
 	room := resp.Room(smallBody)
 	n := 0
@@ -99,7 +100,7 @@ func (k *call) receiveStream(c *conn) error {
 			if resp.Trailer.Len() > 0 { // only a stream has trailers
 				resp.Body, resp.Length, resp.Stream = nil, -1, &stream{rest: room[:n]}
 			}
-			c.release()
+			c.release(now)
 			return nil
 		}
 		if err != nil {
@@ -144,13 +145,13 @@ func (s *stream) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		copyFields(&s.response.Trailer, &s.c.trailer)
-		s.c.release()
+		s.c.release(time.Now())
 		s.c = nil
 	case err != nil:
 		s.err = asError(err)
 		err = s.err
 		s.c.broken = true
-		s.c.release()
+		s.c.release(time.Now())
 		s.c = nil
 	}
 	return n, err
@@ -160,7 +161,7 @@ func (s *stream) Read(p []byte) (int, error) {
 func (s *stream) Close() error {
 	if s.c != nil {
 		s.c.broken = true
-		s.c.release()
+		s.c.release(time.Now())
 		s.c, s.err = nil, io.ErrClosedPipe
 	}
 	s.rest = nil

@@ -27,8 +27,33 @@ type hint struct {
 	header exchange.Header
 }
 
+// reading is what upload's two goroutines agree on about the client's body: an answer ends
+// a Read that waits, but not after the body has ended, when the connection may be at the
+// next request.
+type reading struct {
+	mu   sync.Mutex
+	body exchange.Interrupter // nil when it cannot be interrupted, or has ended
+}
+
+// interrupt ends the reading.
+func (r *reading) interrupt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.body != nil {
+		r.body.Interrupt()
+	}
+}
+
+// end says that no Read follows.
+func (r *reading) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.body = nil
+}
+
 // upload sends head and the client's body as it comes. Meanwhile a goroutine reads the head
-// of the answer: one that comes early ends the upload, and the connection with it.
+// of the answer: one that comes early, or the end of the connection, ends the upload, also
+// while it waits for the client (RFC 9110 10.1.1, RFC 9112 9.5), and the connection with it.
 func (k *call) upload(c *conn, head []byte) error {
 	if err := c.write(head); err != nil {
 		return err
@@ -38,18 +63,22 @@ func (k *call) upload(c *conn, head []byte) error {
 	k.deadline(c, time.Time{})
 	answered, done := make(chan error, 1), make(chan struct{})
 	hints := make(chan *hint, maxInformational) // never full
-	reading := *k                               // k itself stays on the stack of calls without upload
-	go func() {                                 // owned by upload, which waits for done
+	body := &reading{}
+	body.body, _ = k.x.Body.(exchange.Interrupter)
+	copied := *k // k itself stays on the stack of calls without upload
+	go func() {  // owned by upload, which waits for done
 		defer close(done)
-		answered <- reading.readHead(c, func(status int, h *exchange.Header) error {
-			copied := &hint{status: status}
-			h.CopyTo(&copied.header)
-			hints <- copied
+		answered <- copied.readHead(c, func(status int, h *exchange.Header) error {
+			one := &hint{status: status}
+			h.CopyTo(&one.header)
+			hints <- one
 			return nil
 		})
 		c.net.SetWriteDeadline(past) // a write that the upstream does not take any more ends
+		body.interrupt()
 	}()
-	early, sendErr := k.copyBody(c, answered, hints)
+	early, sendErr := k.copyBody(c, body, answered, hints)
+	body.end()
 	err := k.settle(c, answered, early, sendErr)
 	<-done
 	c.direct, c.armedOut = false, time.Time{}
@@ -118,13 +147,16 @@ func (k *call) deadline(c *conn, at time.Time) {
 }
 
 // copyBody sends until the body's end, an error, or a final answer, which is early.
-func (k *call) copyBody(c *conn, answered chan error, hints chan *hint) (early bool, err error) {
+func (k *call) copyBody(c *conn, body *reading, answered chan error, hints chan *hint) (early bool, err error) {
 	p := pieces.Get().(*piece)
 	defer pieces.Put(p)
 	for left := k.length; ; {
 		n, bodyErr := k.stream.Read(p.in[:])
+		if bodyErr != nil {
+			body.end()
+		}
 		switch {
-		case len(answered) > 0 && left != 0: // and not all is sent
+		case len(answered) > 0 && left != 0, bodyErr == exchange.ErrInterrupted: // and not all is sent
 			return true, nil
 		case bodyErr != nil && bodyErr != io.EOF:
 			return false, bodyError(k.x.Context, bodyErr)
@@ -143,6 +175,8 @@ func (k *call) copyBody(c *conn, answered chan error, hints chan *hint) (early b
 			p.out = out
 		} else if left -= int64(n); left < 0 || bodyErr == io.EOF && left > 0 {
 			return false, bodyError(c.ctx, errLength)
+		} else if left == 0 {
+			body.end()
 		}
 		if early, err := c.writeUnless(answered, out); early || err != nil || bodyErr == io.EOF {
 			return early, err

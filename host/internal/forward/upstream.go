@@ -25,8 +25,9 @@ type Upstream struct {
 
 	mu        sync.Mutex
 	idle      []*conn // the last used one at the end
-	open      int
-	waiting   []chan *conn // each gets a connection, or nil for the right to open one
+	open      int     // connections that are open or being opened
+	waiting   []waiter
+	shares    shares
 	lastUse   time.Time
 	forgotten bool
 }
@@ -40,99 +41,135 @@ func (u *Upstream) String() string { return u.name }
 // Authority is the Host of a call that names none.
 func (u *Upstream) Authority() string { return u.authority }
 
-// get takes a kept connection, or opens one. fresh asks for a new one.
-func (u *Upstream) get(ctx context.Context, now time.Time, until time.Time, fresh bool) (*conn, error) {
+// slot is the right to use one of an upstream's connections: a kept one, or one that is
+// still to be opened. It is owed back by put or gone.
+type slot struct {
+	conn  *conn // nil when it is to be opened
+	owner owner // who is charged for it; nil when nobody is
+}
+
+// waiter is who waits for a slot.
+type waiter struct {
+	owner owner
+	given chan slot // has room for one
+}
+
+// get takes a kept connection, which may be dead, or opens one, for owner. fresh asks for a
+// new one.
+func (u *Upstream) get(ctx context.Context, owner owner, now time.Time, until time.Time, fresh bool) (*conn, error) {
 	for {
-		c, wait, err := u.take(now, fresh)
+		s, wait, err := u.take(owner, now, fresh)
 		if err != nil {
 			return nil, err
 		}
 		if wait != nil {
-			if c, err = u.await(ctx, wait, until); err != nil {
+			if s, err = u.await(ctx, wait, until); err != nil {
 				return nil, err
 			}
 		}
-		if c == nil {
-			return u.connect(ctx, now, until)
+		if s.conn == nil {
+			return u.connect(ctx, s, now, until)
 		}
-		if !fresh && now.Sub(c.born) < u.f.options.KeepFor && c.alive() {
+		c := s.conn
+		c.owner = s.owner
+		if !fresh && now.Sub(c.born) < u.f.options.KeepFor {
 			c.reused = true
 			return c, nil
 		}
 		c.Close()
-		u.gone()
+		u.gone(c.owner)
 	}
 }
 
-// take gives a kept connection, or nil for the right to open one, or a channel to wait on.
-func (u *Upstream) take(now time.Time, fresh bool) (*conn, chan *conn, error) {
+// take gives a slot, or a channel to wait on for one.
+func (u *Upstream) take(owner owner, now time.Time, fresh bool) (slot, chan slot, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.forgotten {
-		return nil, nil, errForgotten
+		return slot{}, nil, errForgotten
 	}
 	u.lastUse = now
-	if n := len(u.idle); n > 0 && (!fresh || u.open >= u.f.options.MaxConns) {
-		c := u.idle[n-1]
-		u.idle[n-1] = nil
-		u.idle = u.idle[:n-1]
-		return c, nil, nil
+	most, n := u.f.options.MaxConns, len(u.idle)
+	if used := u.open - n; u.shares.may(owner, used, most) {
+		if n > 0 && (!fresh || u.open >= most) {
+			c := u.idle[n-1]
+			u.idle[n-1] = nil
+			u.idle = u.idle[:n-1]
+			return slot{c, u.shares.charge(owner, used, most)}, nil, nil
+		}
+		if u.open < most {
+			u.open++
+			return slot{nil, u.shares.charge(owner, used, most)}, nil, nil
+		}
 	}
-	if u.open < u.f.options.MaxConns {
-		u.open++
-		return nil, nil, nil
-	}
-	wait := make(chan *conn, 1)
-	u.waiting = append(u.waiting, wait)
-	return nil, wait, nil
+	wait := make(chan slot, 1)
+	u.waiting = append(u.waiting, waiter{owner, wait})
+	return slot{}, wait, nil
 }
 
-func (u *Upstream) await(ctx context.Context, wait chan *conn, until time.Time) (*conn, error) {
+func (u *Upstream) await(ctx context.Context, wait chan slot, until time.Time) (slot, error) {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	var err error
 	select {
-	case c := <-wait:
-		return c, nil
+	case s := <-wait:
+		return s, nil
 	case <-ctx.Done():
 		err = fail(ClientGone, ctx.Err())
 	case <-timer.C:
-		err = failf(Busy, "all %d connections are in use", u.f.options.MaxConns)
+		err = failf(Busy, "all connections that this client may have of %d are in use", u.f.options.MaxConns)
 	}
 	u.mu.Lock()
-	if i := slices.Index(u.waiting, wait); i >= 0 {
+	if i := slices.IndexFunc(u.waiting, func(w waiter) bool { return w.given == wait }); i >= 0 {
 		u.waiting = slices.Delete(u.waiting, i, i+1)
 		u.mu.Unlock()
-		return nil, err
+		return slot{}, err
 	}
 	u.mu.Unlock()
 	// It was given something meanwhile: that goes to the next.
-	if c := <-wait; c != nil {
-		u.put(c, time.Now())
+	if s := <-wait; s.conn != nil {
+		s.conn.owner = s.owner
+		u.put(s.conn, time.Now())
 	} else {
-		u.gone()
+		u.gone(s.owner)
 	}
-	return nil, err
+	return slot{}, err
 }
 
 // connect opens a connection; the right to do so is given back when that fails.
-func (u *Upstream) connect(ctx context.Context, now, until time.Time) (*conn, error) {
+func (u *Upstream) connect(ctx context.Context, s slot, now, until time.Time) (*conn, error) {
 	net, tcp, err := u.dial(ctx, until)
 	if err != nil {
-		u.gone()
+		u.gone(s.owner)
 		return nil, err
 	}
-	return newConn(u, net, tcp, now), nil
+	c := newConn(u, net, tcp, now)
+	c.owner = s.owner
+	return c, nil
+}
+
+// pass gives a slot that owner had to who waits longest of those that may have it; false
+// when there is nobody. u.mu is held.
+func (u *Upstream) pass(c *conn, owner owner) bool {
+	u.shares.discharge(owner)
+	used, most := u.open-len(u.idle)-1, u.f.options.MaxConns
+	for i, w := range u.waiting {
+		if u.shares.may(w.owner, used, most) {
+			u.waiting = slices.Delete(u.waiting, i, i+1)
+			w.given <- slot{c, u.shares.charge(w.owner, used, most)}
+			return true
+		}
+	}
+	return false
 }
 
 // put keeps c for the next call.
 func (u *Upstream) put(c *conn, now time.Time) {
 	u.mu.Lock()
-	if len(u.waiting) > 0 {
-		wait := u.waiting[0]
-		u.waiting = slices.Delete(u.waiting, 0, 1)
+	owner := c.owner
+	c.owner = nil
+	if u.pass(c, owner) {
 		u.mu.Unlock()
-		wait <- c
 		return
 	}
 	if len(u.idle) < u.f.options.MaxIdle && !u.forgotten {
@@ -147,15 +184,12 @@ func (u *Upstream) put(c *conn, now time.Time) {
 }
 
 // gone says that a connection was closed, or was not opened: whoever waits may open one.
-func (u *Upstream) gone() {
+func (u *Upstream) gone(owner owner) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.waiting) > 0 {
-		u.waiting[0] <- nil
-		u.waiting = slices.Delete(u.waiting, 0, 1)
-		return
+	if !u.pass(nil, owner) {
+		u.open--
 	}
-	u.open--
 }
 
 // expire closes connections that were unused for too long or that the upstream closed,

@@ -52,8 +52,10 @@ func (b *Body) parseChunk() error {
 		}
 		at = 2
 	}
-	size, n, err := parseChunkHeader(buf[at:])
-	if err == ErrIncomplete && len(buf)-at >= maxChunkLine {
+	// The verdict must not depend on how the bytes arrived: nothing behind the longest line counts.
+	line := buf[at:min(len(buf), at+maxChunkLine)]
+	size, n, err := parseChunkHeader(line)
+	if err == ErrIncomplete && len(line) == maxChunkLine {
 		err = errChunkExtLong
 	}
 	if err != nil {

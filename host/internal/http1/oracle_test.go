@@ -60,7 +60,7 @@ func byFastHTTP(raw []byte) (line string, fields map[string][]string, body strin
 func originForm(method, target string) string {
 	_, rest, absolute := strings.Cut(target, "://")
 	if target[0] == '/' || target == "*" || !absolute {
-		return strings.TrimSuffix(target, "?")
+		return target
 	}
 	at := strings.IndexAny(rest, "/?")
 	switch {
@@ -69,9 +69,9 @@ func originForm(method, target string) string {
 	case at < 0:
 		return "/"
 	case rest[at] == '?':
-		return strings.TrimSuffix("/"+rest[at:], "?")
+		return "/" + rest[at:]
 	}
-	return strings.TrimSuffix(rest[at:], "?")
+	return rest[at:]
 }
 
 // agree holds an oracle against what we read of raw.

@@ -58,7 +58,7 @@ func readRequest(src io.Reader) (seen, error) {
 		return seen{}, err
 	}
 	request.line = q.Method + " " + q.Authority + " " + q.Path
-	if q.Query != "" {
+	if q.Query != "" || q.EmptyQuery {
 		request.line += "?" + q.Query
 	}
 	request.body, request.close = string(body), q.Close
@@ -79,9 +79,7 @@ func checkRequest(t *testing.T, c cases.Case, got seen, err error) {
 	require.Equal(t, c.Line, got.line)
 	require.Equal(t, c.Body, got.body)
 	require.Equal(t, c.Close, got.close)
-	if c.Fields != nil {
-		require.Equal(t, c.Fields, got.fields)
-	}
+	require.Equal(t, c.Fields, got.fields)
 	require.Equal(t, c.Trailer, got.trailer)
 }
 

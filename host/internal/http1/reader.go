@@ -62,15 +62,23 @@ func (r *Reader) Reset(src io.Reader) {
 // Buffered is the number of bytes that were received and not yet read.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
-// Done says that nothing of the last message is used any more. When nothing further has
-// been received, the buffer goes back to the pool: an idle connection holds none.
+// Done says that nothing of the last message is used any more. A small buffer stays for
+// the next message, until [Reader.Rest].
 func (r *Reader) Done() {
 	if r.held != nil {
 		putBuffer(r.held)
 		r.held = nil
 	}
 	r.pinned = 0
-	if r.r == r.w {
+	if r.r == r.w && cap(r.buf) != smallBuffer {
+		r.free()
+	}
+}
+
+// Rest gives the buffer back when nothing has been received: a connection that has been
+// idle for long holds none.
+func (r *Reader) Rest() {
+	if r.r == r.w && r.pinned == 0 {
 		r.free()
 	}
 }
@@ -85,11 +93,14 @@ func (r *Reader) free() {
 	r.buf, r.held, r.r, r.w, r.pinned, r.moved = nil, nil, 0, 0, 0, true
 }
 
-// Wait waits until something has been received and holds no buffer meanwhile; io.EOF
+// Wait waits until something has been received, without a buffer if it has none; io.EOF
 // when the peer has ended the connection.
 func (r *Reader) Wait() error {
-	if r.r < r.w {
+	switch {
+	case r.r < r.w:
 		return nil
+	case r.buf != nil:
+		return r.Fill()
 	}
 	n, err := r.src.Read(r.first[:])
 	if n == 0 {

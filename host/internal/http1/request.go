@@ -22,16 +22,18 @@ func DefaultLimits() Limits { return Limits{Fields: 200, Head: 64 << 10, Target:
 
 // Request is what the head of a request says. The strings alias the parsed buffer.
 type Request struct {
-	Method    string
-	Path      string // "*" for OPTIONS *
-	Query     string
-	Authority string // lower case; empty only in HTTP/1.0
-	Framing   Framing
-	Length    int64 // of the body: -1 when chunked, 0 when there is none
-	HTTP10    bool
-	Close     bool // the client wants no further request on the connection
-	Continue  bool // the client waits for 100 (Continue) before it sends the body
-	Trailers  bool // the client takes trailers (TE: trailers)
+	Method string
+	Path   string // "*" for OPTIONS *
+	Query  string
+	// EmptyQuery says that Path was followed by a question mark and nothing behind it.
+	EmptyQuery bool
+	Authority  string // lower case; empty only in HTTP/1.0
+	Framing    Framing
+	Length     int64 // of the body: -1 when chunked, 0 when there is none
+	HTTP10     bool
+	Close      bool // the client wants no further request on the connection
+	Continue   bool // the client waits for 100 (Continue) before it sends the body
+	Trailers   bool // the client takes trailers (TE: trailers)
 
 	header   *exchange.Header
 	at, seen int // start of the next line; bytes known to hold no further LF

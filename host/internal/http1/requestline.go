@@ -178,7 +178,7 @@ func (q *Request) setAbsolute(target []byte, pathEnd int) error {
 	}
 	q.Path = "/"
 	if n < len(rest) {
-		q.Query = alias(rest[n+1:])
+		q.setQuery(rest[n+1:])
 	} else if q.Method == "OPTIONS" {
 		q.Path = "*"
 	}
@@ -188,6 +188,10 @@ func (q *Request) setAbsolute(target []byte, pathEnd int) error {
 func (q *Request) setPath(target []byte, pathEnd int) {
 	q.Path = alias(target[:pathEnd])
 	if pathEnd < len(target) {
-		q.Query = alias(target[pathEnd+1:])
+		q.setQuery(target[pathEnd+1:])
 	}
+}
+
+func (q *Request) setQuery(query []byte) {
+	q.Query, q.EmptyQuery = alias(query), len(query) == 0
 }

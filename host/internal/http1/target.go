@@ -53,8 +53,8 @@ func scanTarget(b []byte) (pathEnd, end int, err error) {
 
 // CheckTarget checks a path and query that came by another way than [Request.Parse]
 // (HTTP/2's :path, a plugin): the same bytes, starting with a slash, or "*".
-func CheckTarget(method, path, query string) error {
-	if path == "*" && query == "" {
+func CheckTarget(method, path, query string, emptyQuery bool) error {
+	if path == "*" && query == "" && !emptyQuery {
 		if method != "OPTIONS" {
 			return errAsterisk
 		}

@@ -13,14 +13,16 @@ var ErrUnwritable = errors.New("head holds bytes that HTTP/1.1 cannot carry")
 
 // RequestHead is the head of a request to an upstream.
 type RequestHead struct {
-	Method    string
-	Path      string // with its leading slash, or "*"
-	Query     string // without question mark
-	Authority string // Host; must not be empty
-	Header    *exchange.Header
-	Framing   Framing // None, Fixed or Chunked
-	Length    int64   // when Fixed
-	Close     bool    // ask for no further answer on the connection
+	Method string
+	Path   string // with its leading slash, or "*"
+	Query  string // without question mark
+	// EmptyQuery writes the question mark without a Query, too.
+	EmptyQuery bool
+	Authority  string // Host; must not be empty
+	Header     *exchange.Header
+	Framing    Framing // None, Fixed or Chunked
+	Length     int64   // when Fixed
+	Close      bool    // ask for no further answer on the connection
 }
 
 // Append appends the head in canonical form: one Host, one framing, lower-case names, no
@@ -28,13 +30,13 @@ type RequestHead struct {
 func (h *RequestHead) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
 	n, err := checkAuthority(h.Authority)
-	if err != nil || n != len(h.Authority) || !isToken(h.Method) || CheckTarget(h.Method, h.Path, h.Query) != nil {
+	if err != nil || n != len(h.Authority) || !isToken(h.Method) || CheckTarget(h.Method, h.Path, h.Query, h.EmptyQuery) != nil {
 		return dst, ErrUnwritable
 	}
 	dst = append(dst, h.Method...)
 	dst = append(dst, ' ')
 	dst = append(dst, h.Path...)
-	if h.Query != "" {
+	if h.Query != "" || h.EmptyQuery {
 		dst = append(dst, '?')
 		dst = append(dst, h.Query...)
 	}

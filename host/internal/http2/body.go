@@ -19,6 +19,7 @@ type receiving struct {
 	r, w     int // in the first and last chunk
 	buffered int
 	asks     bool           // the client waits for 100 (Continue)
+	stopped  bool           // nobody reads it any more
 	refusal  *http1.Refusal // why no more of the body is taken
 	fault    error          // the refusal as the handler gets it
 	trailer  exchange.Header
@@ -50,6 +51,8 @@ func (st *stream) Read(p []byte) (int, error) {
 	}
 	for {
 		switch {
+		case r.stopped:
+			return 0, exchange.ErrInterrupted
 		case r.fault != nil:
 			return 0, r.fault
 		case r.refusal != nil:
@@ -73,6 +76,19 @@ func (st *stream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// Interrupt implements exchange.Interrupter. What still comes is taken out of the stream's
+// window, which stays closed, and given back to the connection's.
+func (st *stream) Interrupt() {
+	c := st.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st.recv.stopped = true
+	c.unacked += int64(st.recv.drop())
+	c.creditConn()
+	c.flushElsewhere()
+	st.readable.Broadcast()
 }
 
 // available is how many bytes the handler may have. The last one that was announced is
@@ -104,6 +120,9 @@ func (st *stream) awaitBody() error {
 	st.readUntil = from + int64(o.Body)
 	st.readable.Wait()
 	st.readUntil = 0
+	if r.stopped {
+		return nil
+	}
 	if st.late || r.pace.tooSlow(r.read+int64(r.buffered), o.Now()-from, o.BodyRate) {
 		return st.breakBody(errBodySlow)
 	}

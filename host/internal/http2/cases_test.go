@@ -106,34 +106,38 @@ func TestCases(t *testing.T) {
 	for _, k := range cases {
 		t.Run(k.file+"/"+k.name, func(t *testing.T) {
 			seen.take()
-			p := &player{client: g.dial(), bare: k.steps[0] == "bare"}
-			p.t = t
-			defer p.Close()
-			if !p.bare {
-				p.send([]byte(preface))
-				p.frame(frameSettings, 0, 0, nil)
-			}
-			for _, step := range k.steps {
-				p.play(step)
-			}
-			p.flushHead()
-			slices.Sort(k.events)
-			if slices.Contains(k.events, "closed") {
-				p.Conn.Write(append(appendFrameHeader(nil, 0, framePing, 0, 0), 0)) // fails, or is not looked at
-				p.events = append(p.events, p.rest()...)
-				p.events = append(p.events, "closed")
-			} else {
-				p.canary(k.events)
-				k.seen = append(k.seen, canarySeen)
-			}
-			got := slices.DeleteFunc(p.events, func(e string) bool { return strings.Contains(e, " data ") })
-			slices.Sort(got)
-			require.Equal(t, k.events, got)
-			p.Close()
+			k.run(t, g.dial())
 			g.settle(t)
 			require.ElementsMatch(t, k.seen, seen.take())
 		})
 	}
+}
+
+// run plays k over c, which it closes, and adds the canary to what is to be seen.
+func (k *testCase) run(t *testing.T, c *client) {
+	p := &player{client: c, bare: k.steps[0] == "bare"}
+	p.t = t
+	defer p.Close()
+	if !p.bare {
+		p.send([]byte(preface))
+		p.frame(frameSettings, 0, 0, nil)
+	}
+	for _, step := range k.steps {
+		p.play(step)
+	}
+	p.flushHead()
+	slices.Sort(k.events)
+	if slices.Contains(k.events, "closed") {
+		p.Conn.Write(append(appendFrameHeader(nil, 0, framePing, 0, 0), 0)) // fails, or is not looked at
+		p.events = append(p.events, p.rest()...)
+		p.events = append(p.events, "closed")
+	} else {
+		p.canary(k.events)
+		k.seen = append(k.seen, canarySeen)
+	}
+	got := slices.DeleteFunc(p.events, func(e string) bool { return strings.Contains(e, " data ") })
+	slices.Sort(got)
+	require.Equal(t, k.events, got)
 }
 
 // player plays the steps of a case.

@@ -20,6 +20,7 @@ type conn struct {
 	dec     *hpack.Decoder
 	block   block
 	data    dataFrame
+	began   bool  // the preface came
 	settled bool  // the client's SETTINGS came
 	acked   bool  // the client acknowledged ours
 	partial int64 // until when a frame or header block that has begun must be whole
@@ -42,6 +43,8 @@ type conn struct {
 	budget    budget
 	readUntil int64 // deadline of the reading goroutine; 0 is none
 	idleSince int64 // 0 while there are streams
+	between   bool  // the reading goroutine waits, or has waited, for a whole frame
+	rested    bool  // the transport was asked to rest since the last request
 	drained   drainState
 	closing   bool // GOAWAY was sent for the last time
 	gone      bool // nothing can be sent any more
@@ -56,13 +59,8 @@ func newConn(s *Server, p Peer) *conn {
 	return c
 }
 
-// serve runs the connection to its end.
-func (c *conn) serve() {
-	c.mu.Lock()
-	c.append(c.s.hello)
-	c.flush()
-	c.mu.Unlock()
-	err := c.read()
+// end ends the connection because of err.
+func (c *conn) end(err error) {
 	c.in.release()
 	c.mu.Lock()
 	f, faulty := errors.AsType[*fault](err)
@@ -118,10 +116,13 @@ func (c *conn) killAll() {
 	}
 }
 
-// read reads until the connection ends; a [*fault] is still to be told to the client.
+// read reads until the connection ends or rests; a [*fault] is still to be told to the client.
 func (c *conn) read() error {
-	if err := c.readPreface(); err != nil {
-		return err
+	if !c.began {
+		if err := c.readPreface(); err != nil {
+			return err
+		}
+		c.began = true
 	}
 	for {
 		if more, err := c.step(); err != nil {
@@ -171,13 +172,29 @@ func (c *conn) await() error {
 	if c.out != nil && !c.writing {
 		c.flushElsewhere()
 	}
-	idle := between && len(c.streams) == 0
+	c.between = between && c.settled
+	idle := c.between && len(c.streams) == 0
 	c.mu.Unlock()
 	if idle {
 		c.dec.Trim()
 		return c.in.wait(c.t)
 	}
-	return c.in.fill(c.t)
+	for {
+		if err := c.in.fill(c.t); err != ErrRest || c.mayRest() {
+			return err
+		}
+	}
+}
+
+// mayRest tells whether there is nothing to do but to wait for a request.
+func (c *conn) mayRest() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.between || len(c.streams) > 0 {
+		return false
+	}
+	c.in.release()
+	return true
 }
 
 // step handles one frame, or what has come of a DATA frame; false when there is none.

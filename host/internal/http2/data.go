@@ -94,7 +94,7 @@ func (c *conn) takeDataLocked(b []byte) (int, error) {
 	b = b[:min(len(b), c.data.left)]
 	if content := b[:min(len(b), c.data.content)]; len(content) > 0 {
 		c.data.content -= len(content)
-		if st := c.find(c.data.stream); st != nil && st.recv.refusal == nil {
+		if st := c.find(c.data.stream); st != nil && st.recv.refusal == nil && !st.recv.stopped {
 			st.recv.push(content)
 			st.readable.Broadcast()
 		} else {

@@ -16,7 +16,8 @@
 // nothing forward, and what nobody reads is given up in time. Over budget the connection
 // ends with ENHANCE_YOUR_CALM.
 //
-// A connection is one goroutine that reads, and one of a pool for each running request.
+// A connection is one goroutine that reads, which a connection without streams gives up
+// when its transport can call it back (see [Transport]), and one of a pool for each running request.
 // Nothing is written by a goroutine of its own: answers are appended to one buffer, and
 // whoever finds nobody writing writes it, after letting the others run once. Deadlines are
 // words that [Server.Tick] looks at; no timer is set per request.

@@ -90,5 +90,8 @@ func (c *conn) tickIdle(now int64) {
 		c.drained = drainState{step: 2, last: c.lastID}
 		c.append(appendGoAway(nil, c.lastID, codeNo))
 		c.finish()
+	case c.between && !c.rested && now-c.idleSince > int64(c.s.o.Rest):
+		c.rested = true
+		c.t.Rest()
 	}
 }

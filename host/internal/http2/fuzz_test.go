@@ -130,7 +130,7 @@ func (s *exchangeSeen) ServeExchange(x *exchange.Exchange) {
 		fields[string(name)] = append(fields[string(name)], string(value))
 	}
 	target := x.Target
-	if x.Query != "" {
+	if x.Query != "" || x.EmptyQuery {
 		target += "?" + x.Query
 	}
 	x.Response.Status = 200
@@ -142,7 +142,7 @@ func (s *exchangeSeen) ServeExchange(x *exchange.Exchange) {
 
 func written(method, authority, target string, fields map[string][]string, body []byte) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s\n", method, strings.TrimSuffix(strings.ToLower(authority), ":"), strings.TrimSuffix(target, "?"))
+	fmt.Fprintf(&b, "%s %s %s\n", method, strings.TrimSuffix(strings.ToLower(authority), ":"), target)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		fmt.Fprintf(&b, "%s: %q\n", name, fields[name])
 	}

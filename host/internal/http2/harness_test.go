@@ -54,6 +54,7 @@ func (s socket) Linger() {
 }
 
 func (s socket) Abort() { s.Close() }
+func (s socket) Rest()  {}
 
 // start runs a server for the time of the test.
 func start(t testing.TB, h exchange.Handler, change func(*Options)) *gate {
@@ -63,7 +64,7 @@ func start(t testing.TB, h exchange.Handler, change func(*Options)) *gate {
 	var id atomic.Uint64
 	o := Options{
 		Handler: h, Syntax: http1.DefaultLimits(), Streams: 100, BodyBytes: 10 << 20,
-		Head: patience, Body: patience, Idle: patience, Write: patience, BodyRate: 240,
+		Head: patience, Body: patience, Idle: patience, Rest: patience, Write: patience, BodyRate: 240,
 		Identify: func(x *exchange.Exchange) { copy(x.ID[:], fmt.Sprintf("%036d", id.Add(1))) },
 		Now:      func() int64 { return int64(time.Since(epoch)) + g.clock.Load() + 1 },
 		Date:     func() string { return "Mon, 23 Nov 2026 12:00:00 GMT" },
@@ -92,10 +93,10 @@ func start(t testing.TB, h exchange.Handler, change func(*Options)) *gate {
 			g.conns = append(g.conns, conn)
 			g.mu.Unlock()
 			running.Go(func() {
-				g.Serve(Peer{
+				g.Open(Peer{
 					Transport: socket{conn}, Remote: netip.MustParseAddrPort("192.0.2.1:1"),
 					Info: &exchange.Conn{Protocol: "HTTP/2.0"},
-				})
+				}).Serve()
 			})
 		}
 	})
@@ -157,7 +158,7 @@ func echo(x *exchange.Exchange) {
 func describe(x *exchange.Exchange) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s", x.Method, x.Authority, x.Target)
-	if x.Query != "" {
+	if x.Query != "" || x.EmptyQuery {
 		b.WriteString("?" + x.Query)
 	}
 	b.WriteString("\n")
@@ -192,9 +193,14 @@ type client struct {
 func (g *gate) dial() *client {
 	conn, err := net.Dial("tcp", g.addr)
 	require.NoError(g.t, err)
+	return speak(g.t, conn)
+}
+
+// speak makes a client of a connection.
+func speak(t testing.TB, conn net.Conn) *client {
 	conn.SetDeadline(time.Now().Add(patience))
-	g.t.Cleanup(func() { conn.Close() })
-	c := &client{Conn: conn, t: g.t, dec: hpack.NewDecoder(4096, nil)}
+	t.Cleanup(func() { conn.Close() })
+	c := &client{Conn: conn, t: t, dec: hpack.NewDecoder(4096, nil)}
 	c.enc = hpack.NewEncoder(&c.buf)
 	return c
 }

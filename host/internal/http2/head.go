@@ -334,10 +334,11 @@ func (h *head) finish(lim *http1.Limits) *http1.Refusal {
 	for i, c := range h.path {
 		if c == '?' {
 			x.Target, x.Query = alias(h.path[:i]), alias(h.path[i+1:])
+			x.EmptyQuery = x.Query == ""
 			break
 		}
 	}
-	if err := http1.CheckTarget(x.Method, x.Target, x.Query); err != nil {
+	if err := http1.CheckTarget(x.Method, x.Target, x.Query, x.EmptyQuery); err != nil {
 		return asRefusal(err)
 	}
 	if refusal := h.finishAuthority(x); refusal != nil {

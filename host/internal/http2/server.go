@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"errors"
 	"hash/maphash"
 	"log/slog"
 	"net/netip"
@@ -37,6 +38,7 @@ type Options struct {
 	Head      time.Duration // a frame or header block, from its first byte
 	Body      time.Duration // between bytes of a body
 	Idle      time.Duration // between requests
+	Rest      time.Duration // of a connection without streams, before its Transport may rest
 	Write     time.Duration // 16 KiB of an answer
 	// BodyRate is the least bytes a second of a body, counted while the server waits for
 	// it and after the first ten seconds of that; none when negative.
@@ -58,6 +60,9 @@ type Transport interface {
 	Write(p []byte) (int, error)
 	// SetReadDeadline is called with a time in the past, to wake Read.
 	SetReadDeadline(t time.Time) error
+	// Rest is called when Read has waited for long and no stream is open: it may make that
+	// Read return [ErrRest]. It must not wait.
+	Rest()
 	// Linger ends the connection so that the client still gets what was written.
 	Linger()
 	// Abort ends the connection at once; Read and Write return.
@@ -92,16 +97,40 @@ func New(o Options) *Server {
 	return s
 }
 
-// Serve serves a connection and returns when nothing of it runs any more. It ends the
-// transport.
-func (s *Server) Serve(p Peer) {
+// ErrRest is what a Transport's Read returns to give its goroutine up while nothing comes.
+var ErrRest = errors.New("the connection rests")
+
+// Session is a connection that is served.
+type Session struct{ c *conn }
+
+// Open begins to serve a connection; [Session.Serve] must follow.
+func (s *Server) Open(p Peer) *Session {
 	c := newConn(s, p)
 	s.mu.Lock()
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
 	c.drained.late = s.draining
 	s.mu.Unlock()
-	c.serve()
+	c.mu.Lock()
+	c.append(s.hello)
+	c.mu.Unlock()
+	return &Session{c}
+}
+
+// Serve serves the connection. It returns false when nothing of it runs any more and the
+// transport was ended; true when the transport rests: it is to be called again when bytes
+// have come or the transport was ended, or woken by SetReadDeadline.
+func (ss *Session) Serve() (rests bool) {
+	err := ss.c.read()
+	if err == ErrRest {
+		return true
+	}
+	ss.c.end(err)
+	ss.c.s.forget(ss.c)
+	return false
+}
+
+func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	last := s.conns[len(s.conns)-1]
 	s.conns[c.index], last.index = last, c.index
@@ -136,7 +165,7 @@ func (s *Server) Drain() {
 	}
 }
 
-// Close waits for the goroutines of the server; every Serve must have returned.
+// Close waits for the goroutines of the server; every [Session.Serve] must have returned false.
 func (s *Server) Close() { s.workers.close() }
 
 func (s *Server) refused(p *Peer, x *exchange.Exchange, r *http1.Refusal) {

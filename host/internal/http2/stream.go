@@ -102,7 +102,10 @@ func (c *conn) remove(st *stream, ours bool) {
 	}
 	st.opened = false
 	c.closed.add(st.id, ours)
+	// A client whose streams end unread must get its window back, or it can send no further
+	// body on the connection.
 	c.unacked += int64(st.recv.drop())
+	c.creditConn()
 }
 
 // complete closes st, whose answer is out. When the client has not ended its request it is
@@ -160,7 +163,7 @@ func (c *conn) resetFor(st *stream, f *fault) error {
 func (c *conn) dispatch(st *stream) {
 	st.working, st.ctx = true, new(requestContext)
 	c.active++
-	c.idleSince = 0
+	c.idleSince, c.rested = 0, false
 	c.s.workers.start(task{c, st})
 	if c.drained.late {
 		c.drainLocked()

@@ -43,7 +43,7 @@ func pipe(t testing.TB, secure bool, h exchange.Handler) net.Conn {
 	c := newConn(s, server, secure)
 	c.handler = h
 	require.Empty(t, s.add(c))
-	go c.serve() // ends with the pipe
+	go c.run() // ends with the pipe
 	t.Cleanup(func() {
 		client.Close()
 		s.running.Wait()

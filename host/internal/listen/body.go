@@ -2,6 +2,8 @@ package listen
 
 import (
 	"io"
+	"sync/atomic"
+	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
@@ -17,6 +19,8 @@ type clientBody struct {
 	pace pace
 	asks bool // the client waits for 100 (Continue)
 	err  error
+
+	interrupted atomic.Bool
 }
 
 func (b *clientBody) start(c *conn, x *exchange.Exchange) {
@@ -29,6 +33,9 @@ func (b *clientBody) start(c *conn, x *exchange.Exchange) {
 func (b *clientBody) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
+	}
+	if b.interrupted.Load() {
+		return 0, exchange.ErrInterrupted
 	}
 	c := b.c
 	if b.asks {
@@ -45,10 +52,34 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	c.enter(c.s.o.Timeouts.Body)
 	n, err := b.Body.Read(p)
 	c.enterHandler()
+	if err != nil && err != io.EOF && b.interrupted.Load() {
+		b.err = exchange.ErrInterrupted // not the client's fault
+		return n, b.err
+	}
 	if b.pace.tooSlow(n, w.now.Load()-from, c.s.o.Timeouts.BodyRate) && err == nil {
 		err = errBodySlow
 	}
 	return n, b.fault(err)
+}
+
+// Interrupt implements exchange.Interrupter.
+func (b *clientBody) Interrupt() {
+	b.interrupted.Store(true)
+	b.c.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
+// resume takes back what Interrupt did, so that a rest of known length can be drained. One
+// of unknown length is not waited for, since a client that has its answer may never end it
+// (RFC 9112 9.5), and a body that was waited for meanwhile stays broken.
+func (b *clientBody) resume() {
+	if !b.interrupted.Load() {
+		return
+	}
+	b.interrupted.Store(false)
+	b.c.raw.SetReadDeadline(time.Time{})
+	if b.Left() < 0 && b.err == nil {
+		b.err = exchange.ErrInterrupted
+	}
 }
 
 // fault makes err a problem that stays, and counts it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
+	"github.com/wasmgate/wasmgate/host/internal/http2"
 	"github.com/wasmgate/wasmgate/host/internal/problem"
 )
 
@@ -27,27 +28,35 @@ type conn struct {
 	handler exchange.Handler
 	syntax  *http1.Limits
 	remote  netip.AddrPort
+	proxied bool // it begins with a PROXY protocol header, which tells remote
 	info    *exchange.Conn
 	info10  *exchange.Conn // of HTTP/1.0 requests, made when there is one
 	ctx     context.Context
 	cancel  context.CancelFunc
-	index   int // in Server.conns, guarded by its lock
+	index   int        // in Server.conns, guarded by its lock
+	counted netip.Addr // in Server.perAddr, guarded by its lock; zero when it is not
 
 	phase phase
 	late  atomic.Bool // the warden ended a phase
+	parking
+	place uint64 // in the lot, guarded by its lock
 
-	reader http1.Reader
-	req    http1.Request
-	head   http1.ResponseHead
-	body   clientBody
-	inform func(int, *exchange.Header) error
+	session *http2.Session     // nil for HTTP/1.1
+	x       *exchange.Exchange // of the last request and the next; nil after a rest
+	idling  bool               // the phase between two requests has begun
+	reader  http1.Reader
+	req     http1.Request
+	head    http1.ResponseHead
+	body    clientBody
+	inform  func(int, *exchange.Header) error
 }
 
 func newConn(s *Server, raw net.Conn, secure bool) *conn {
-	c := &conn{s: s, raw: raw, rw: raw, remote: addrPort(raw.RemoteAddr()), handler: s.plain, syntax: &s.syntax}
-	if t := s.o.Limits.Trusted; t != nil && t(c.remote.Addr()) {
-		c.syntax = &s.trusted
+	c := &conn{s: s, raw: raw, rw: raw, remote: addrPort(raw.RemoteAddr()), handler: s.plain}
+	if p := s.o.Limits.Proxied; p != nil && p(c.remote.Addr()) {
+		c.proxied = true
 	}
+	c.trust()
 	if secure {
 		c.tls = tls.Server(raw, s.tls)
 		c.rw, c.handler = c.tls, s.o.Handler
@@ -55,6 +64,14 @@ func newConn(s *Server, raw net.Conn, secure bool) *conn {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.inform = c.sendInformational
 	return c
+}
+
+// trust finds the rules for heads that come from c.remote.
+func (c *conn) trust() {
+	c.syntax = &c.s.syntax
+	if t := c.s.o.Limits.Trusted; t != nil && t(c.remote.Addr()) {
+		c.syntax = &c.s.trusted
+	}
 }
 
 // enter starts a phase of d.
@@ -70,7 +87,7 @@ func (c *conn) enterHandler() { c.phase.Store(-c.s.warden.now.Load()) }
 func (c *conn) end(v int64) {
 	if c.phase.CompareAndSwap(v, 0) {
 		c.late.Store(true)
-		c.raw.SetDeadline(time.Unix(1, 0))
+		c.call(func() { c.raw.SetDeadline(past) })
 	}
 }
 
@@ -81,35 +98,78 @@ func (c *conn) revive() {
 	}
 }
 
-// serve runs the connection to its end.
-func (c *conn) serve() {
-	defer c.s.remove(c)
-	defer c.cancel()
-	defer c.rw.Close() // with close_notify
+// run serves the connection until it ends or rests.
+func (c *conn) run() {
+	rests := false
 	defer func() {
 		if p := recover(); p != nil { // ours, not the handler's: see handle
 			c.s.o.Logger.Error("serve connection: panic", "panic", p, "stack", string(debug.Stack()))
 		}
+		if rests {
+			c.park()
+		} else {
+			c.close()
+		}
 	}()
+	if c.info == nil && !c.begin() {
+		return
+	}
+	if c.session != nil {
+		rests = c.session.Serve()
+	} else {
+		rests = c.serveHTTP1()
+	}
+}
+
+// begin is what comes before the first request; false when there will be none.
+func (c *conn) begin() bool {
+	if c.proxied && !c.learn() {
+		return false
+	}
 	protocol := "HTTP/1.1"
 	if c.tls != nil {
 		var ok bool
 		if protocol, ok = c.shakeHands(); !ok {
-			return
+			return false
 		}
 	}
-	c.describe(protocol)
+	c.info = c.describe(protocol)
 	if f := c.s.o.OnConnection; f != nil {
 		f(protocol, true)
-		defer f(protocol, false)
 	}
 	if protocol == "HTTP/2.0" {
-		c.serveHTTP2()
-		return
+		c.beginHTTP2()
+	} else {
+		c.reader.Reset(c.rw)
 	}
-	c.reader.Reset(c.rw)
-	defer c.reader.Reset(nil)
-	c.serveHTTP1()
+	return true
+}
+
+// close ends the connection.
+func (c *conn) close() {
+	if c.s.lot != nil {
+		c.s.lot.remove(c)
+	}
+	if f := c.s.o.OnConnection; f != nil && c.info != nil {
+		f(c.info.Protocol, false)
+	}
+	c.reader.Reset(nil)
+	c.lighten()
+	c.rw.Close() // with close_notify
+	c.cancel()
+	c.s.remove(c)
+}
+
+// lighten gives back what an idle connection does not need.
+func (c *conn) lighten() {
+	c.reader.Rest()
+	if c.info != nil {
+		c.info.Memo.Store(nil)
+	}
+	if c.x != nil {
+		c.x.Release()
+		c.x = nil
+	}
 }
 
 // shakeHands does the TLS handshake; ok is false when the connection is of no use.
@@ -132,22 +192,23 @@ func (c *conn) shakeHands() (protocol string, ok bool) {
 	return "", false // acme-tls/1: the handshake was all (RFC 8737 3)
 }
 
-// describe fills what the requests of the connection share.
-func (c *conn) describe(protocol string) {
-	c.info = &exchange.Conn{Protocol: protocol, ID: c.s.serial.Add(1), Local: addrPort(c.raw.LocalAddr())}
+// describe is what the requests of the connection share.
+func (c *conn) describe(protocol string) *exchange.Conn {
+	info := &exchange.Conn{Protocol: protocol, ID: c.s.serial.Add(1), Local: addrPort(c.raw.LocalAddr())}
 	if c.tls == nil {
-		return
+		return info
 	}
 	state := c.tls.ConnectionState()
-	c.info.TLSVersion = "TLSv1.2"
+	info.TLSVersion = "TLSv1.2"
 	if state.Version == tls.VersionTLS13 {
-		c.info.TLSVersion = "TLSv1.3"
+		info.TLSVersion = "TLSv1.3"
 	}
-	c.info.CipherSuite = tls.CipherSuiteName(state.CipherSuite)
-	c.info.ServerName = strings.ToLower(state.ServerName)
+	info.CipherSuite = tls.CipherSuiteName(state.CipherSuite)
+	info.ServerName = strings.ToLower(state.ServerName)
 	if len(state.VerifiedChains) > 0 {
-		c.info.PeerCertificates = state.VerifiedChains[0]
+		info.PeerCertificates = state.VerifiedChains[0]
 	}
+	return info
 }
 
 // handle runs the handler; a panic in it costs this request only.
@@ -222,7 +283,7 @@ func (c *conn) linger() {
 // abort ends the connection so that the client cannot take a truncated answer for a
 // whole one: without close_notify, with a reset.
 func (c *conn) abort() {
-	if t, ok := c.raw.(*net.TCPConn); ok {
+	if t, ok := c.raw.(interface{ SetLinger(sec int) error }); ok {
 		t.SetLinger(0)
 	}
 	c.raw.Close()

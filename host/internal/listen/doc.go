@@ -9,13 +9,19 @@
 // the connection ends. The plain listener redirects to HTTPS and answers ACME's http-01,
 // nothing else.
 //
-// A connection is a goroutine; between requests it holds no buffer. No timer is set per
-// request: each connection notes in one word until when its current phase may last, and
-// one goroutine, the warden, looks at all of them and ends those that are late. It also
-// notices clients that left while their request is being answered.
+// A connection is a goroutine as long as it is busy. One that has been idle for half a
+// second gives up buffers, exchange and goroutine and is parked: on Linux in an epoll of its
+// own, the lot, which starts a goroutine when bytes come; elsewhere it keeps the goroutine.
+// No timer is set per request: each connection notes in one word until when its current
+// phase may last, and one goroutine, the warden, looks at all of them, parks those that are
+// idle and ends those that are late. It also notices clients that left while their request
+// is being answered.
 //
-// Goroutines: one per listener (accept), one per connection, the warden, one per running
-// HTTP/2 stream. [Server.Serve] starts and waits for all of them.
+// A load balancer that is trusted with it tells the client's address by the PROXY protocol
+// (versions 1 and 2); from everybody else that is a bad TLS hello.
 //
-// Start with [New], then conn.go, http1.go, http2.go.
+// Goroutines: one per listener (accept), one per connection that is not parked, the lot,
+// the warden, one per running HTTP/2 stream. [Server.Serve] starts and waits for all of them.
+//
+// Start with [New], then conn.go, http1.go, http2.go, park.go.
 package listen

@@ -172,7 +172,7 @@ func (c *client) ended() {
 func echo(x *exchange.Exchange) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s", x.Method, x.Authority, x.Target)
-	if x.Query != "" {
+	if x.Query != "" || x.EmptyQuery {
 		b.WriteString("?" + x.Query)
 	}
 	b.WriteString("\n")

@@ -10,21 +10,37 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/http1"
 )
 
-// serveHTTP1 answers one request after the other, each before the next is parsed.
-func (c *conn) serveHTTP1() {
+// serveHTTP1 answers one request after the other, each before the next is parsed, until
+// the connection is to be closed, or rests.
+func (c *conn) serveHTTP1() (rests bool) {
 	for {
-		c.enterIdle()
+		if !c.idling { // who trickles parts of a TLS record does not begin anew with each
+			c.enterIdle()
+			c.idling = true
+		}
 		// In this order: Shutdown sets draining first and then looks for idle connections.
 		if c.s.draining.Load() && c.reader.Buffered() == 0 {
-			return
+			return false
 		}
 		if c.reader.Wait() != nil {
-			return
+			if rests = c.rested(); rests {
+				c.lighten()
+			}
+			return rests
 		}
+		c.idling = false
 		c.enter(c.s.o.Timeouts.Head)
-		x := exchange.Acquire()
-		next := c.serveRequest(x)
-		x.Release()
+		if c.resting.Load() != notResting && !c.rested() {
+			return false
+		}
+		if c.light.Load() {
+			c.light.Store(false)
+		}
+		if c.x == nil {
+			c.x = exchange.Acquire()
+		}
+		next := c.serveRequest(c.x)
+		c.x.Reset()
 		c.reader.Done()
 		if next != again {
 			if next == lingering {
@@ -32,7 +48,7 @@ func (c *conn) serveHTTP1() {
 			} else if next == aborted {
 				c.abort()
 			}
-			return
+			return false
 		}
 	}
 }
@@ -65,7 +81,7 @@ func (c *conn) serveRequest(x *exchange.Exchange) fate {
 	}
 	x.Start = time.Now()
 	x.Method, x.Authority, x.Target, x.Query = c.req.Method, c.req.Authority, c.req.Path, c.req.Query
-	x.Informational = c.inform
+	x.EmptyQuery, x.Informational = c.req.EmptyQuery, c.inform
 	if c.req.HTTP10 {
 		x.Conn, x.Informational = c.asHTTP10(), nil
 	}
@@ -89,9 +105,7 @@ func (c *conn) serveRequest(x *exchange.Exchange) fate {
 
 func (c *conn) asHTTP10() *exchange.Conn {
 	if c.info10 == nil {
-		info := *c.info
-		info.Protocol = "HTTP/1.0"
-		c.info10 = &info
+		c.info10 = c.describe("HTTP/1.0")
 	}
 	return c.info10
 }

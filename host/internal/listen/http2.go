@@ -17,7 +17,7 @@ func newHTTP2(s *Server) *http2.Server {
 		OnRefusal: s.countHTTP2,
 		Syntax:    s.syntax, Streams: o.Limits.Streams, BodyBytes: o.Limits.BodyBytes,
 		Head: o.Timeouts.Head, Body: o.Timeouts.Body, Idle: o.Timeouts.Idle, Write: o.Timeouts.Write,
-		BodyRate: o.Timeouts.BodyRate,
+		Rest: o.rest, BodyRate: o.Timeouts.BodyRate,
 	})
 }
 
@@ -30,10 +30,10 @@ func (s *Server) countHTTP2(p *http2.Peer, x *exchange.Exchange, r *http1.Refusa
 	s.refused(refused)
 }
 
-// serveHTTP2 runs an HTTP/2 connection to its end.
-func (c *conn) serveHTTP2() {
+// beginHTTP2 makes c an HTTP/2 connection, whose time http2 keeps.
+func (c *conn) beginHTTP2() {
 	c.phase.Store(0)
-	c.s.http2.Serve(http2.Peer{Transport: multiplexed{c}, Remote: c.remote, Info: c.info, Trusted: c.syntax.Trusted})
+	c.session = c.s.http2.Open(http2.Peer{Transport: multiplexed{c}, Remote: c.remote, Info: c.info, Trusted: c.syntax.Trusted})
 }
 
 // guarded is the handler with its panics caught.
@@ -45,10 +45,27 @@ func (g guarded) FinishExchange(x *exchange.Exchange, err error) { g.s.finish(g.
 // multiplexed is a connection as http2 sees it.
 type multiplexed struct{ c *conn }
 
-func (m multiplexed) Read(p []byte) (int, error)        { return m.c.rw.Read(p) }
-func (m multiplexed) Write(p []byte) (int, error)       { return m.c.rw.Write(p) }
-func (m multiplexed) SetReadDeadline(t time.Time) error { return m.c.raw.SetReadDeadline(t) }
-func (m multiplexed) Abort()                            { m.c.raw.Close() }
+func (m multiplexed) Read(p []byte) (int, error) {
+	n, err := m.c.rw.Read(p)
+	if err != nil && m.c.resting.Load() != notResting && m.c.rested() {
+		return n, http2.ErrRest
+	}
+	return n, err
+}
+
+func (m multiplexed) Write(p []byte) (int, error) { return m.c.rw.Write(p) }
+
+func (m multiplexed) SetReadDeadline(t time.Time) (err error) {
+	m.c.call(func() { err = m.c.raw.SetReadDeadline(t) })
+	return err
+}
+
+func (m multiplexed) Rest() {
+	m.c.resting.Store(putToRest)
+	m.c.raw.SetReadDeadline(past)
+}
+
+func (m multiplexed) Abort() { m.c.call(func() { m.c.raw.Close() }) }
 
 func (m multiplexed) Linger() {
 	m.c.raw.SetDeadline(time.Time{})

@@ -45,6 +45,8 @@ type Options struct {
 	// Random gives request ids and seeds; nil is the process's ChaCha8 generator. It is
 	// called on many goroutines.
 	Random func() uint64
+
+	rest time.Duration // of an idle connection, before it parks; 0 is restAfter
 }
 
 // Limits bound what clients may take. A zero field is its default.
@@ -58,6 +60,10 @@ type Limits struct {
 	Streams               int   // of an HTTP/2 connection, at once; 100
 	Drain                 int64 // of an unread body, read to keep the connection; 256 KiB
 	Trace                 bool  // TRACE reaches the handler
+	// Proxied tells whether connections from an address, on both listeners, begin with a PROXY
+	// protocol header, version 1 or 2, which tells the client's address; nil says of none.
+	// Without a well-formed header such a connection is closed.
+	Proxied func(netip.Addr) bool
 	// Trusted tells whether an address is a proxy whose X-Forwarded-* and Forwarded are
 	// kept; nil trusts nobody.
 	Trusted func(netip.Addr) bool
@@ -103,6 +109,7 @@ func (o *Options) complete() error {
 			o.RedirectPort = addrPort(o.HTTPS.Addr()).Port()
 		}
 	}
+	o.rest = cmp.Or(o.rest, restAfter)
 	l := &o.Limits
 	l.Connections = cmp.Or(l.Connections, 10_000)
 	l.Fields = cmp.Or(l.Fields, 200)

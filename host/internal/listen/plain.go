@@ -36,7 +36,7 @@ func (d *redirector) ServeExchange(x *exchange.Exchange) {
 		location += ":" + strconv.Itoa(int(d.port))
 	}
 	location += x.Target
-	if x.Query != "" {
+	if x.Query != "" || x.EmptyQuery {
 		location += "?" + x.Query
 	}
 	x.Response.Status = http.StatusPermanentRedirect

@@ -26,6 +26,7 @@ const (
 	ReasonConnections = "too many connections"
 	ReasonAddress     = "too many connections from one address"
 	ReasonStopping    = "server is stopping"
+	ReasonProxy       = "PROXY protocol header is missing or malformed"
 	ReasonHello       = "TLS handshake failed"
 	ReasonHelloSlow   = "TLS handshake is too slow"
 	ReasonHeadSlow    = "head is too slow"

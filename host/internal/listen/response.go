@@ -12,6 +12,7 @@ import (
 // respond sends x.Response and decides on the connection.
 func (c *conn) respond(x *exchange.Exchange) fate {
 	r := &x.Response
+	c.body.resume()
 	if c.body.err != nil {
 		c.revive() // a body that was late still gets its answer
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
 	"github.com/wasmgate/wasmgate/host/internal/http2"
+	"github.com/wasmgate/wasmgate/host/internal/socket"
 )
 
 // Server serves two listeners. Make one with [New]; it serves once.
@@ -23,6 +24,7 @@ type Server struct {
 	http2   *http2.Server // nil without HTTPS
 	plain   exchange.Handler
 	warden  warden
+	lot     *lot
 	syntax  http1.Limits // of strangers
 	trusted http1.Limits // of trusted proxies
 
@@ -73,6 +75,12 @@ func New(o Options) (*Server, error) {
 // that of a listener that broke.
 func (s *Server) Serve(ctx context.Context) error {
 	defer close(s.served)
+	var err error
+	if s.lot, err = newLot(); err != nil {
+		s.stopAccepting()
+		close(s.accepted)
+		return err
+	}
 	wardenDone := make(chan struct{})
 	wardenStop := make(chan struct{})
 	go func() { // ends with wardenStop; waited for below
@@ -98,6 +106,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.http2 != nil {
 		s.http2.Close()
 	}
+	s.lot.close()
 	cancelled()
 	close(wardenStop)
 	<-wardenDone
@@ -175,7 +184,7 @@ func (s *Server) closeAll() {
 	s.mu.Unlock()
 	for _, c := range conns {
 		c.cancel()
-		c.raw.Close()
+		c.call(func() { c.raw.Close() })
 	}
 }
 
@@ -186,7 +195,7 @@ func (s *Server) accept(l net.Listener, secure bool) error {
 		raw, err := l.Accept()
 		if err == nil {
 			pause = 5 * time.Millisecond
-			s.admit(raw, secure)
+			s.admit(socket.Wrap(raw), secure)
 			continue
 		}
 		select {
@@ -218,27 +227,46 @@ func (s *Server) admit(raw net.Conn, secure bool) {
 		s.refused(Refused{Remote: c.remote, Reason: reason})
 		return
 	}
-	go c.serve() // ends when the connection is closed; s.running waits for it
+	go c.run() // ends when the connection is closed or parked; s.running waits for it
 }
 
 // add registers c; it says why not.
 func (s *Server) add(c *conn) (reason string) {
-	addr := c.remote.Addr()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch per := s.o.Limits.ConnectionsPerAddress; {
+	switch {
 	case s.closed || s.draining.Load():
 		return ReasonStopping
 	case len(s.conns) >= s.o.Limits.Connections:
 		return ReasonConnections
-	case per > 0 && s.perAddr[addr] >= per:
-		return ReasonAddress
-	case per > 0:
-		s.perAddr[addr]++
+	case !c.proxied: // else its address is not known yet
+		if reason := s.countLocked(c); reason != "" {
+			return reason
+		}
 	}
 	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
 	s.running.Add(1)
+	return ""
+}
+
+// countAddress counts c among the connections of its address; it says why not.
+func (s *Server) countAddress(c *conn) (reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.countLocked(c)
+}
+
+func (s *Server) countLocked(c *conn) (reason string) {
+	addr, per := c.remote.Addr(), s.o.Limits.ConnectionsPerAddress
+	switch {
+	case per <= 0:
+		return ""
+	case s.perAddr[addr] >= per:
+		return ReasonAddress
+	}
+	s.perAddr[addr]++
+	c.counted = addr
 	return ""
 }
 
@@ -249,8 +277,7 @@ func (s *Server) remove(c *conn) {
 	s.conns[c.index], last.index = last, c.index
 	s.conns[len(s.conns)-1] = nil
 	s.conns = s.conns[:len(s.conns)-1]
-	if s.o.Limits.ConnectionsPerAddress > 0 {
-		addr := c.remote.Addr()
+	if addr := c.counted; addr.IsValid() {
 		if s.perAddr[addr]--; s.perAddr[addr] <= 0 {
 			delete(s.perAddr, addr)
 		}

@@ -73,9 +73,13 @@ func (w *warden) endLate() {
 	now := w.now.Load()
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
+	tired := now + int64(w.s.o.Timeouts.Idle-w.s.o.rest) // idle phases that end before
 	for _, c := range w.s.conns {
-		if v := c.phase.Load(); v > 0 && v <= now {
+		switch v := c.phase.Load(); {
+		case v > 0 && v <= now:
 			c.end(v)
+		case v > 0 && v&1 == 1 && v < tired:
+			c.rest(v)
 		}
 	}
 }

@@ -168,7 +168,7 @@ func (r *request) applyRequest(edits []edit, h *exchange.Header) error {
 		case abi.OpSetQuery, abi.OpAddQuery, abi.OpRemoveQuery:
 			r.query = editQuery(r.query, e, v)
 		case abi.OpSetRawQuery:
-			r.query = v.text
+			r.query, r.emptyQuery = v.text, false
 		case abi.OpSetPath:
 			r.path, r.pathSet = v.text, true
 		case abi.OpSetMethod:

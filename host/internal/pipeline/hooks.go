@@ -238,6 +238,11 @@ func (r *request) verdictKeys(s *step) (shared, here verdictKey) {
 		r.buf = appendSelected(r.buf, r, sel)
 	}
 	scopes := s.scopes.Load()
+	memo := memoOf(r.x.Conn)
+	if memo.holds(r.route.Key, scopes, r.buf) {
+		return memo.shared, memo.here
+	}
+	memo = memo.next(r.x.Conn, r.route.Key, scopes, r.buf)
 	if scopes == 0 || scopes&(1<<abi.ScopeIdentity) != 0 {
 		shared = sha256.Sum256(r.buf)
 	}
@@ -245,6 +250,11 @@ func (r *request) verdictKeys(s *step) (shared, here verdictKey) {
 		r.buf[len(s.policy.ID)+1] = byte(abi.ScopeIdentityRoute)
 		r.buf = appendPart(r.buf, r.route.Key)
 		here = sha256.Sum256(r.buf)
+	}
+	if memo != nil {
+		memo.shared, memo.here = shared, here
+		kept := any(memo)
+		r.x.Conn.Memo.Store(&kept)
 	}
 	return shared, here
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
@@ -64,9 +63,9 @@ func (r *request) callUpstream(s *step, p *plan) error {
 	if call.Target, err = r.target(c); err != nil {
 		return err
 	}
-	r.upstream.started = time.Now()
+	r.upstream.called = true
 	err = up.Do(r.x, call)
-	r.upstream.took = time.Since(r.upstream.started)
+	r.upstream.took = call.Latency
 	r.upstream.status = r.x.Response.Status
 	return err
 }
@@ -128,18 +127,26 @@ func (r *request) target(c *callPlan) (string, error) {
 			r.kept = append(r.kept, r.path...)
 		}
 	}
-	if c.flags&abi.CallNoQuery == 0 && r.query != "" {
-		separator := byte('?')
-		if bytes.IndexByte(r.kept[from:], '?') >= 0 {
-			separator = '&'
-		}
-		r.kept = append(append(r.kept, separator), r.query...)
+	if c.flags&abi.CallNoQuery == 0 {
+		r.keepQuery(from)
 	}
 	target := text(r.kept[from:len(r.kept):len(r.kept)])
 	if i := strings.IndexFunc(target, notQuery); i >= 0 {
 		return "", problem.New(problem.BadRequest, fmt.Errorf("integration target %q: byte %#x may not stand there", target, target[i]))
 	}
 	return target, nil
+}
+
+// keepQuery adds the client's query to the target in r.kept[from:], an empty one too: the
+// question mark alone is a query, which an upstream may tell from none (RFC 3986 6.2.3).
+func (r *request) keepQuery(from int) {
+	has := bytes.IndexByte(r.kept[from:], '?') >= 0
+	switch {
+	case r.query != "" && has:
+		r.kept = append(append(r.kept, '&'), r.query...)
+	case r.query != "" || r.emptyQuery && !has:
+		r.kept = append(append(r.kept, '?'), r.query...)
+	}
 }
 
 // bind finds the upstream of a kept plan whose URL names it literally. A host that the

@@ -234,7 +234,7 @@ func (r *request) cached() error {
 			PerIdentity: p.cacheKey.perIdentity(), Group: r.route.Cache}
 		status, err := r.snap.Cache.Serve(r.x, request, r.integrate)
 		r.cacheStatus = string(status)
-		if err == nil && r.upstream.started.IsZero() && status != cache.Bypass && status != cache.Miss {
+		if err == nil && !r.upstream.called && status != cache.Bypass && status != cache.Miss {
 			r.upstream.status = r.x.Response.Status // as it was when the answer was stored
 		}
 		if errors.Is(err, cache.ErrNotCached) {

@@ -233,7 +233,7 @@ func (c *call) responseField(f abi.Field, m *abi.Mask) {
 	case abi.FieldResponseLatencyUS:
 		w.Uint(f, uint64(max(c.now.Sub(r.x.Start).Microseconds(), 0)))
 	case abi.FieldIntegrationLatencyUS:
-		if !r.upstream.started.IsZero() {
+		if r.upstream.called {
 			w.Uint(f, uint64(r.upstream.took.Microseconds()))
 		}
 	case abi.FieldIntegrationStatus:

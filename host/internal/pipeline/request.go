@@ -25,6 +25,7 @@ type request struct {
 
 	// What the hooks see and the upstream gets; map_request may change it.
 	method, path, query, authority string
+	emptyQuery                     bool // a question mark stands behind the path, with nothing behind it
 	pathSet                        bool // by map_request: it is sent whatever the integration's URL says
 
 	principal, apiKeyID, usagePlanID string
@@ -69,9 +70,9 @@ type policyState struct {
 }
 
 type upstreamResult struct {
-	started time.Time
-	took    time.Duration
-	status  int
+	called bool
+	took   time.Duration // to the head of its answer, or to the failure
+	status int
 }
 
 var requests = sync.Pool{New: func() any {
@@ -83,7 +84,7 @@ var requests = sync.Pool{New: func() any {
 func (p *Pipeline) begin(x *exchange.Exchange, s *Snapshot) *request {
 	r := requests.Get().(*request)
 	r.x, r.p, r.snap = x, p, s
-	r.method, r.query = x.Method, x.Query
+	r.method, r.query, r.emptyQuery = x.Method, x.Query, x.EmptyQuery
 	r.userAgent = x.Header.Get("user-agent")
 	x.State = r
 	return r
@@ -273,7 +274,7 @@ func (r *request) account(now time.Time, err error) {
 		return
 	}
 	integrationStatus := 0
-	if !r.upstream.started.IsZero() {
+	if r.upstream.called {
 		integrationStatus = r.upstream.status
 	}
 	e := &r.entry

@@ -168,4 +168,7 @@ type UpstreamCall struct {
 	Forwarded bool
 	// Timeout is the whole time of the call; 0 is the process's default.
 	Timeout time.Duration
+
+	// Latency is, after Do, the time to the head of the answer or to the failure.
+	Latency time.Duration
 }

@@ -16,7 +16,7 @@ type Case struct {
 	Method     string // of the request that an answer belongs to; GET unless a line "? HEAD" says otherwise
 	// Status is 0 when the message is accepted.
 	Status  int
-	Section string
+	Section string // that the verdict follows from, as "RFC 9112 6.1"
 	// Line is the accepted request as "METHOD authority path?query"; for answers the status.
 	Line string
 	Body string
@@ -53,7 +53,8 @@ func Load(pattern string) []Case {
 
 func parse(block string) (Case, error) {
 	lines := strings.Split(block, "\n")
-	c := Case{Name: lines[0], Method: "GET"}
+	c := Case{Method: "GET"}
+	c.Name, c.Section, _ = strings.Cut(lines[0], " | ")
 	var raw strings.Builder
 	verdicts := 0
 	trailers := false
@@ -78,9 +79,9 @@ func parse(block string) (Case, error) {
 					return c, err
 				}
 			case trailers:
-				c.Trailer = append(c.Trailer, string(text))
+				c.Trailer = append(c.Trailer, fields(text)...)
 			default:
-				c.Fields = append(c.Fields, string(text))
+				c.Fields = append(c.Fields, fields(text)...)
 			}
 		default:
 			return c, fmt.Errorf("line %q is neither input nor verdict", line)
@@ -89,14 +90,25 @@ func parse(block string) (Case, error) {
 	if raw.Len() == 0 || verdicts == 0 {
 		return c, fmt.Errorf("case %q has no input or no verdict", c.Name)
 	}
+	if c.Status == 0 && !section.MatchString(c.Section) {
+		return c, fmt.Errorf("accepted case %q names section %q, want an RFC with its section", c.Name, c.Section)
+	}
 	bytes, err := unescape(raw.String())
 	c.Raw = bytes
 	return c, err
 }
 
+// fields are those of one line, which has more when it repeats a text that ends in LF.
+func fields(text []byte) []string {
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
 func (c *Case) verdict(s string) error {
 	word, rest, _ := strings.Cut(s, " ")
 	if word != "ok" {
+		if c.Section != "" {
+			return fmt.Errorf("section %q beside the name, want it with the status", c.Section)
+		}
 		status, err := strconv.Atoi(word)
 		c.Status, c.Section = status, rest
 		return err
@@ -115,6 +127,8 @@ func (c *Case) verdict(s string) error {
 	c.Line = string(text)
 	return err
 }
+
+var section = regexp.MustCompile(`^RFC [0-9]+ [0-9.]+$`)
 
 var repeat = regexp.MustCompile(`\\\*([0-9]+)\(([^)]*)\)`)
 

@@ -13,8 +13,10 @@
 // Lines that start with "< " are joined without their line ends; \r \n \t \0 \\ and
 // \xNN mean what they mean in Go, and \*N(text) repeats text N times. The verdict is a
 // status with its section, or "ok" followed by method, authority, path with query, and
-// optionally the body as a Go string and the word close. Further "> " lines are the
-// fields that reach the upstream, then after "> --" the trailers. For answers the
-// accepted line is the status alone, and "? HEAD" names the request's method. A line that
-// starts with # is a comment. Start with [Load].
+// optionally the body as a Go string and the word close; what makes an accepted message
+// good stands beside its name, "== two fields | RFC 9110 5.3". Further "> " lines are the
+// fields that reach the upstream, all of them, then after "> --" the trailers; a repeated
+// text that ends in \n is so many fields. For answers the accepted line is the status
+// alone, and "? HEAD" names the request's method. A line that starts with # is a comment.
+// Start with [Load].
 package cases

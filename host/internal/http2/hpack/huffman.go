@@ -1,5 +1,10 @@
 package hpack
 
+import (
+	"encoding/binary"
+	"slices"
+)
+
 // codeLength is the number of bits of each byte's Huffman code (RFC 7541 appendix B). The
 // code is canonical, so that the lengths say it all: shorter codes come first, and those
 // of one length in the order of their bytes.
@@ -24,21 +29,23 @@ var codeLength = [256]uint8{
 
 const (
 	shortest, longest = 5, 30
-	lookBits          = 9 // codes up to here are found in one step
+	lookBits          = 12 // two of the commonest bytes are found in one step
 )
 
 // huffman is the code as it is decoded.
 var huffman = makeCode()
 
 type code struct {
-	// look is, for the next lookBits bits, the byte and the length of its code; length 0
-	// when the code is longer.
-	look [1 << lookBits]struct{ symbol, length uint8 }
+	// look is what the next lookBits bits begin with.
+	look [1 << lookBits]step
 	// offset is where the bytes of each length begin in symbols, less their first code;
 	// end is the first code that is longer.
 	offset, end [longest + 1]int
 	symbols     [256]uint8
 }
+
+// step is one or two bytes; none when the code of the first is longer than lookBits.
+type step struct{ first, second, count, bits uint8 }
 
 func makeCode() (c code) {
 	next, n := 0, 0
@@ -49,55 +56,79 @@ func makeCode() (c code) {
 			if int(l) != length {
 				continue
 			}
-			if length <= lookBits {
-				shift := lookBits - length
-				for i := range 1 << shift {
-					c.look[next<<shift|i] = struct{ symbol, length uint8 }{uint8(symbol), uint8(length)}
-				}
-			}
 			c.symbols[n] = uint8(symbol)
 			n++
 			next++
 		}
 		c.end[length] = next
 	}
+	for i := range c.look {
+		bits := uint32(i) << (32 - lookBits)
+		first, length := c.find(bits)
+		if length == 0 || length > lookBits {
+			continue
+		}
+		c.look[i] = step{first: first, count: 1, bits: uint8(length)}
+		if second, more := c.find(bits << length); more > 0 && length+more <= lookBits {
+			c.look[i] = step{first, second, 2, uint8(length + more)}
+		}
+	}
 	return c
+}
+
+// find is the byte whose code begins bits; length 0 for EOS, which may not occur
+// (RFC 7541 5.2).
+func (c *code) find(bits uint32) (symbol uint8, length int) {
+	for length = shortest; length <= longest; length++ {
+		if n := int(bits >> (32 - length)); n < c.end[length] {
+			return c.symbols[n+c.offset[length]], length
+		}
+	}
+	return 0, 0
 }
 
 // appendHuffman appends what src decodes to. What is left at the end must be fewer than
 // eight bits, all ones (RFC 7541 5.2).
 func appendHuffman(dst, src []byte) ([]byte, error) {
-	var bits uint64 // the lowest have bits are valid
+	start := len(dst)
+	dst = slices.Grow(dst, len(src)*8/shortest+2) // a step writes two bytes
+	out, n := dst[start:cap(dst)], 0
+	var bits uint64 // what comes next, from the highest bit on
 	have := 0
-	for {
-		for have <= 56 && len(src) > 0 {
-			bits, src = bits<<8|uint64(src[0]), src[1:]
-			have += 8
-		}
-		next := uint32(bits << (64 - have) >> 32) // the next 32 bits, zeros behind the end
-		e := huffman.look[next>>(32-lookBits)]
-		symbol, length := e.symbol, int(e.length)
-		if length == 0 {
-			symbol, length = findLong(next)
-		}
-		if length == 0 || length > have {
-			if have >= 8 || bits&(1<<have-1) != 1<<have-1 {
-				return dst, ErrCompression
+	for ; len(src) >= 4; src = src[4:] {
+		bits |= uint64(binary.BigEndian.Uint32(src)) << (32 - have)
+		for have += 32; have >= 32; {
+			s := huffman.look[bits>>(64-lookBits)]
+			if s.count == 0 {
+				symbol, length := huffman.find(uint32(bits >> 32))
+				if length == 0 {
+					return dst, ErrCompression
+				}
+				s = step{symbol, 0, 1, uint8(length)}
 			}
-			return dst, nil
+			out[n], out[n+1] = s.first, s.second
+			n += int(s.count)
+			bits <<= s.bits
+			have -= int(s.bits)
 		}
-		dst = append(dst, symbol)
+	}
+	for _, b := range src {
+		bits |= uint64(b) << (56 - have)
+		have += 8
+	}
+	for {
+		symbol, length := huffman.find(uint32(bits >> 32))
+		if length == 0 || length > have {
+			break
+		}
+		out[n] = symbol
+		n++
+		bits <<= length
 		have -= length
 	}
-}
-
-// findLong finds a code that look does not have; length 0 for EOS, which may not occur
-// (RFC 7541 5.2).
-func findLong(next uint32) (symbol uint8, length int) {
-	for length = lookBits + 1; length <= longest; length++ {
-		if c := int(next >> (32 - length)); c < huffman.end[length] {
-			return huffman.symbols[c+huffman.offset[length]], length
-		}
+	dst = dst[:start+n]
+	if have >= 8 || bits>>(64-have) != 1<<have-1 {
+		return dst, ErrCompression
 	}
-	return 0, 0
+	return dst, nil
 }
