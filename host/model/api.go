@@ -137,6 +137,8 @@ type Policy struct {
 	Fuel uint64
 	// Memory is the cap of one instance's linear memory, in bytes; 0 is the process default.
 	Memory uint64
+	// Gateway says that the policy is bound to the whole gateway.
+	Gateway bool
 	Position
 }
 

@@ -47,6 +47,9 @@ type Exchange struct {
 	// Trailer is the request's trailer fields, complete once Body returned io.EOF.
 	Trailer Header
 
+	// Upstream is the address that was called last; invalid when there was none.
+	Upstream netip.AddrPort
+
 	// Response is filled by whoever answers: a hook's reply, the cache, forward or a problem.
 	Response Response
 

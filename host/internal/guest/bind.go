@@ -72,6 +72,9 @@ const (
 
 // check is what needs no instance.
 func (p *Policy) check(b Binding) error {
+	if a := p.module.abi; a != nil {
+		return &Error{Plugin: p.name, Kind: KindModule, Err: fmt.Errorf("the module is for %s", a.Name)}
+	}
 	fault := func(k Kind, err error) error { return &Error{Plugin: p.name, Kind: k, Err: err} }
 	if b.Isolation != "" && b.Isolation != model.IsolationPooled {
 		return fault(KindConfig, fmt.Errorf("isolation %q, want %q", b.Isolation, model.IsolationPooled))

@@ -25,6 +25,8 @@ type Options struct {
 	Instances int
 	// MaxModuleBytes is the longest module; 0 is 32 MiB.
 	MaxModuleBytes int64
+	// ABIs are those of other projects that adapters serve.
+	ABIs []*ABI
 	// Powers are what granted capabilities reach.
 	Powers Powers
 	// Logger gets the guests' lines and the engine's own; nil is slog.Default.

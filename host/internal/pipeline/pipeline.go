@@ -113,6 +113,9 @@ func (p *Pipeline) ServeExchange(x *exchange.Exchange) {
 	}
 	r := p.begin(x, s)
 	r.guarded(r.serve)
+	if len(r.filters) > 0 {
+		r.guarded(r.filterResponse)
+	}
 	if r.route != nil && len(r.route.steps[abi.HookMapResponse]) > 0 {
 		r.guarded(r.mapResponse)
 	}
@@ -168,10 +171,19 @@ func (r *request) serve() error {
 	if err := r.admit(); err != nil {
 		return err
 	}
+	if len(r.route.filters) > 0 {
+		if err := r.filterRequest(); err != nil {
+			return err
+		}
+	}
 	if err := r.mapRequest(); err != nil {
 		return err
 	}
-	return r.cached()
+	err := r.cached()
+	if len(r.filters) > 0 {
+		err = r.filteredBody(err)
+	}
+	return err
 }
 
 // find looks the route up and says what Amazon says when there is none.
@@ -279,6 +291,7 @@ func (p *Pipeline) FinishExchange(x *exchange.Exchange, err error) {
 	if r.route != nil {
 		r.observe(now)
 	}
+	r.closeFilters()
 	r.account(now, err)
 	s := r.snap
 	r.end()

@@ -26,6 +26,7 @@ type bodyReader struct {
 	err    error
 	passed int64 // bytes that were let go
 	fixed  int64 // the length that was promised; -1 is none
+	bypass bool  // the plugin failed and is skipped
 }
 
 // Read gives what the guest lets go. An error other than io.EOF means that the body is
@@ -35,8 +36,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		if b.err != nil {
 			return 0, b.err
 		}
-		if err := b.next(); err != nil {
-			b.err = err
+		if b.err = b.next(); b.err != nil && b.skips(b.err) {
+			b.err = nil
 		}
 	}
 	n := copy(p, b.out)
@@ -59,14 +60,16 @@ func (b *bodyReader) prime(length *int64) error {
 		return nil
 	}
 	for b.err == nil && len(b.out) < primed {
-		b.err = b.next()
+		if b.err = b.next(); b.err != nil && b.skips(b.err) {
+			b.err = nil
+		}
 	}
 	switch {
 	case b.err == io.EOF:
 		*length = int64(len(b.out))
 	case b.err != nil:
 		return b.err
-	case b.h.rewrote:
+	case b.h.rewrote && !b.bypass:
 		*length = -1
 	default:
 		b.fixed = *length
@@ -80,7 +83,7 @@ func (b *bodyReader) next() error {
 	if b.ended {
 		return b.finish()
 	}
-	if b.held {
+	if b.held && !b.bypass {
 		if err := b.continued(); err != nil || len(b.out) > 0 {
 			return err
 		}
@@ -90,7 +93,14 @@ func (b *bodyReader) next() error {
 	}
 	n, readErr := b.source.Read(b.piece)
 	if readErr != nil && readErr != io.EOF {
-		return readErr
+		return b.broken(readErr)
+	}
+	if b.bypass {
+		b.let(b.piece[:n])
+		if readErr == io.EOF {
+			return b.checkLength(io.EOF)
+		}
+		return nil
 	}
 	if n == 0 && readErr == nil {
 		return nil
@@ -102,7 +112,8 @@ func (b *bodyReader) next() error {
 	b.held = b.h.paused
 	b.s.v.leave()
 	if err != nil {
-		return err
+		b.ended = readErr == io.EOF
+		return blame(err)
 	}
 	if readErr == io.EOF {
 		b.ended = true
@@ -118,7 +129,7 @@ func (b *bodyReader) continued() error {
 	}
 	defer b.s.v.leave()
 	if err := b.s.ended(); err != nil {
-		return err
+		return blame(err)
 	}
 	if b.held = b.h.paused; !b.held {
 		b.release()
@@ -128,8 +139,11 @@ func (b *bodyReader) continued() error {
 
 // finish waits for a guest that paused at the end, and lets the rest go.
 func (b *bodyReader) finish() error {
+	if b.bypass {
+		return b.checkLength(io.EOF)
+	}
 	if err := b.s.wait(b.ctx, b.h); err != nil {
-		return err
+		return blame(err)
 	}
 	if err := b.s.v.enter(b.ctx); err != nil {
 		return err
@@ -147,10 +161,73 @@ func (b *bodyReader) finish() error {
 			*b.trailer = header
 		}
 	}
+	return b.checkLength(io.EOF)
+}
+
+// checkLength breaks a body off that is not as long as was promised: half of one must not
+// look like a whole.
+func (b *bodyReader) checkLength(end error) error {
 	if b.fixed >= 0 && b.passed != b.fixed {
-		return fmt.Errorf("the plugin made a body of %d bytes of one of %d whose length was sent", b.passed, b.fixed)
+		return &exchange.BodyFault{Err: fmt.Errorf("the plugin made a body of %d bytes of one of %d whose length was sent", b.passed, b.fixed)}
 	}
-	return io.EOF
+	return end
+}
+
+// blame makes err the plugin's, unless it is none: a reply, or the end of the exchange.
+func blame(err error) error {
+	if errors.Is(err, ErrReplied) || errors.Is(err, exchange.ErrInterrupted) || errors.Is(err, exchange.ErrBodyTooLarge) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &exchange.BodyFault{Err: err}
+}
+
+// skips tells whether the body goes on without the plugin, which failed: then what it held
+// back goes out as it is, and the rest as it comes.
+func (b *bodyReader) skips(err error) bool {
+	if _, failed := errors.AsType[*exchange.BodyFault](err); !failed || !b.s.v.p.Skip || b.bypass {
+		return false
+	}
+	b.bypass = true
+	if b.s.v.enter(b.ctx) != nil {
+		return false
+	}
+	defer b.s.v.leave()
+	b.release()
+	b.h.bodyOpen = false
+	return true
+}
+
+// broken is what ends a body that its source broke off: the guest's reply, when that is why.
+func (b *bodyReader) broken(err error) error {
+	if b.s.v.enter(b.ctx) != nil {
+		return err
+	}
+	defer b.s.v.leave()
+	if b.s.reply != nil && b.h == &b.s.request {
+		return ErrReplied
+	}
+	return err
+}
+
+// Interrupt implements exchange.Interrupter.
+func (b *bodyReader) Interrupt() {
+	b.s.interrupted.Store(true)
+	b.s.wake()
+	b.stop()
+}
+
+// stop ends a Read of the source that waits for the client.
+func (b *bodyReader) stop() {
+	if i, ok := b.source.(exchange.Interrupter); ok {
+		i.Interrupt()
+	}
+}
+
+// let passes bytes on that the guest does not see.
+func (b *bodyReader) let(piece []byte) {
+	b.passed += int64(len(piece))
+	b.out = append(b.out, piece...)
 }
 
 // show runs the callbacks for a piece and, at the end, for the trailers. The caller has the

@@ -70,6 +70,9 @@ func (g *fakeGuest) Charge(units int64) {
 	}
 }
 
+// Used implements sandbox.
+func (g *fakeGuest) Used() uint64 { return 0 }
+
 // Close implements sandbox.
 func (g *fakeGuest) Close() { g.memory = nil }
 
@@ -138,10 +141,17 @@ type fakePlugin struct {
 
 type exports map[string]func(g *fakeGuest, args []uint64) uint64
 
+// newAdapter is an adapter that is closed after its plugins.
+func newAdapter(t *testing.T) *Adapter {
+	a := NewAdapter()
+	t.Cleanup(a.Close)
+	return a
+}
+
 // start binds a plugin of fake guests with these exports.
 func start(t *testing.T, b Binding, e exports) *fakePlugin {
 	t.Helper()
-	p, err := tryStart(t, NewAdapter(), b, e)
+	p, err := tryStart(t, newAdapter(t), b, e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,16 +179,16 @@ func tryStart(t *testing.T, a *Adapter, b Binding, e exports) (*fakePlugin, erro
 	for name, f := range e {
 		all[name] = f
 	}
-	m := &module{version: v021, allocator: "malloc", headersArity: map[string]int{}, filters: true}
+	m := &module{version: v021, allocator: "malloc", headersArity: map[string]int{}, callbacks: map[string]bool{}, filters: true}
+	for name := range e {
+		m.callbacks[name] = true
+	}
 	var err error
 	p.Plugin, err = a.bind(t.Context(), m, b, func(_ context.Context, v *vm) (sandbox, error) {
 		return &fakeGuest{v: v, memory: make([]byte, 1<<24), next: 1024, exports: all, mu: &p.mu, log: &p.log}, nil
 	})
 	if err == nil {
-		t.Cleanup(func() {
-			p.Close()
-			a.Close()
-		})
+		t.Cleanup(p.Close)
 	}
 	return p, err
 }

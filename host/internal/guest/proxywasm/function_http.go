@@ -282,6 +282,9 @@ func hostReply(v *vm, w []uint64) status {
 	fill(&r.Header, headers.fields)
 	s.reply = r
 	s.wake()
+	if s.reading != nil && s.phase == phaseRequest {
+		s.reading.stop() // it goes out at once, whatever the client still sends
+	}
 	return statusOK
 }
 

@@ -127,7 +127,7 @@ func TestAllocatorIsNotTrusted(t *testing.T) {
 		}, statusOK, ""},
 	} {
 		got := status(99)
-		_, err := tryStart(t, NewAdapter(), Binding{Config: []byte("config")}, exports{"malloc": c.alloc,
+		_, err := tryStart(t, newAdapter(t), Binding{Config: []byte("config")}, exports{"malloc": c.alloc,
 			"proxy_on_configure": func(g *fakeGuest, _ []uint64) uint64 {
 				_, got = g.text("proxy_get_buffer_bytes", 7, 0, 10)
 				return 1
@@ -150,7 +150,7 @@ func TestRefusalsAtStart(t *testing.T) {
 		{"proxy_on_vm_start", "the plugin refuses to start: proxy_on_vm_start returned false"},
 		{"proxy_on_configure", "the plugin refuses its config: proxy_on_configure returned false"},
 	} {
-		_, err := tryStart(t, NewAdapter(), Binding{}, exports{c.export: func(*fakeGuest, []uint64) uint64 { return 0 }})
+		_, err := tryStart(t, newAdapter(t), Binding{}, exports{c.export: func(*fakeGuest, []uint64) uint64 { return 0 }})
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%v, want %q", err, c.want)
 		}
@@ -227,14 +227,14 @@ func TestProperties(t *testing.T) {
 	x.Conn = &exchange.Conn{Protocol: "HTTP/2.0", TLSVersion: "TLSv1.3", ID: 3, Local: netip.MustParseAddrPort("10.0.0.2:443")}
 	x.Remote = netip.MustParseAddrPort("[2001:db8::1]:5000")
 	x.Header.Add("x-a", "1")
-	s, err := p.Open(t.Context(), Facts{Exchange: x, Route: "GET /a", Upstream: func() string { return "10.0.0.9:80" }})
+	s, err := p.Open(t.Context(), Facts{Exchange: x, Route: "GET /a"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.ServeRequest(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	x.Response.Status = 201
+	x.Response.Status, x.Upstream = 201, netip.MustParseAddrPort("10.0.0.9:80")
 	if err := s.ServeResponse(t.Context(), &x.Response, false); err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestProperties(t *testing.T) {
 }
 
 func TestSharedQueueReachesAnotherPlugin(t *testing.T) {
-	a := NewAdapter()
+	a := newAdapter(t)
 	received := make(chan string, 3)
 	if _, err := tryStart(t, a, Binding{Name: "receiver", VMs: 2}, exports{
 		"proxy_on_configure": func(g *fakeGuest, _ []uint64) uint64 {
@@ -324,7 +324,7 @@ func TestCallsThatFail(t *testing.T) {
 
 func TestDoneThatWaits(t *testing.T) {
 	deleted := make(chan struct{})
-	p, err := tryStart(t, NewAdapter(), Binding{}, exports{
+	p, err := tryStart(t, newAdapter(t), Binding{}, exports{
 		"proxy_on_done": func(g *fakeGuest, _ []uint64) uint64 {
 			g.host("proxy_set_tick_period_milliseconds", 1)
 			return 0

@@ -5,71 +5,94 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	abi "github.com/wasmgate/wasmgate/abi/v1"
+	"github.com/wasmgate/wasmgate/host/internal/guest"
 )
-
-// Signature is the type of a function: i is i32, I is i64, f and F are floats, and
-// anything else is -.
-type Signature struct{ Params, Results string }
-
-// String is the type as Wasm tools write it.
-func (s Signature) String() string {
-	names := map[rune]string{'i': "i32", 'I': "i64", 'f': "f32", 'F': "f64", '-': "?"}
-	list := func(types string) string {
-		var out []string
-		for _, t := range types {
-			out = append(out, names[t])
-		}
-		return "(" + strings.Join(out, " ") + ")"
-	}
-	return list(s.Params) + " -> " + list(s.Results)
-}
 
 // module is what the host must know of a plugin's code.
 type module struct {
 	version      version
 	allocator    string
 	mainArgs     []uint64
-	headersArity map[string]int // parameters of the headers callbacks
-	filters      bool           // it has a callback of HTTP streams
+	headersArity map[string]int  // parameters of the headers callbacks
+	callbacks    map[string]bool // that it has
+	filters      bool            // it has a callback of HTTP streams
+}
+
+// seesBody tells whether the plugin has a callback for the bodies or trailers of a direction.
+func (m *module) seesBody(names *callbackNames) bool {
+	return m.callbacks[names.body] || m.callbacks[names.trailers]
 }
 
 // callbacks are the exports that the host calls, with their types.
-var callbacks = map[string]Signature{
-	"proxy_on_memory_allocate":    {"i", "i"},
-	"malloc":                      {"i", "i"},
-	"proxy_on_context_create":     {"ii", ""},
-	"proxy_on_vm_start":           {"ii", "i"},
-	"proxy_on_configure":          {"ii", "i"},
-	"proxy_on_done":               {"i", "i"},
-	"proxy_on_log":                {"i", ""},
-	"proxy_on_delete":             {"i", ""},
-	"proxy_on_tick":               {"i", ""},
-	"proxy_on_queue_ready":        {"ii", ""},
-	"proxy_on_request_headers":    {"iii", "i"},
-	"proxy_on_request_body":       {"iii", "i"},
-	"proxy_on_request_trailers":   {"ii", "i"},
-	"proxy_on_response_headers":   {"iii", "i"},
-	"proxy_on_response_body":      {"iii", "i"},
-	"proxy_on_response_trailers":  {"ii", "i"},
-	"proxy_on_http_call_response": {"iiiii", ""},
-	"_initialize":                 {"", ""},
-	"_start":                      {"", ""},
+var callbacks = map[string]guest.Signature{
+	"proxy_on_memory_allocate":    {Params: "i", Results: "i"},
+	"malloc":                      {Params: "i", Results: "i"},
+	"proxy_on_context_create":     {Params: "ii", Results: ""},
+	"proxy_on_vm_start":           {Params: "ii", Results: "i"},
+	"proxy_on_configure":          {Params: "ii", Results: "i"},
+	"proxy_on_done":               {Params: "i", Results: "i"},
+	"proxy_on_log":                {Params: "i", Results: ""},
+	"proxy_on_delete":             {Params: "i", Results: ""},
+	"proxy_on_tick":               {Params: "i", Results: ""},
+	"proxy_on_queue_ready":        {Params: "ii", Results: ""},
+	"proxy_on_request_headers":    {Params: "iii", Results: "i"},
+	"proxy_on_request_body":       {Params: "iii", Results: "i"},
+	"proxy_on_request_trailers":   {Params: "ii", Results: "i"},
+	"proxy_on_response_headers":   {Params: "iii", Results: "i"},
+	"proxy_on_response_body":      {Params: "iii", Results: "i"},
+	"proxy_on_response_trailers":  {Params: "ii", Results: "i"},
+	"proxy_on_http_call_response": {Params: "iiiii", Results: ""},
+	"_initialize":                 {Params: "", Results: ""},
+	"_start":                      {Params: "", Results: ""},
 }
 
 // httpCallbacks are those of which a plugin that sees requests has at least one.
 var httpCallbacks = [...]string{
 	"proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers",
-	"proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers", "proxy_on_log",
+	"proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers",
 }
 
-// IsModule tells by the names of its exports whether a module is one for proxy-wasm.
-func IsModule(exports []string) bool {
-	return slices.ContainsFunc(exports, func(e string) bool { return strings.HasPrefix(e, markerPrefix) })
+// layer4Callbacks are those of plugins for connections.
+var layer4Callbacks = [...]string{
+	"proxy_on_new_connection", "proxy_on_downstream_data", "proxy_on_upstream_data",
+	"proxy_on_downstream_connection_close", "proxy_on_upstream_connection_close",
+}
+
+// ABI is the interface as the engine serves it to modules; see [guest.Options].
+func ABI() *guest.ABI {
+	a := &guest.ABI{Name: "proxy-wasm", Module: "env", Functions: map[string]guest.HostFunction{}, Match: matches,
+		Check: func(exports map[string]guest.Signature) error {
+			_, err := inspect(exports)
+			return err
+		}}
+	for name, f := range functions() {
+		s := guest.Signature{Params: f.params, Results: "i"}
+		if f.none {
+			s.Results = ""
+		}
+		a.Functions[name] = guest.HostFunction{Signature: s, Power: f.power,
+			Call: func(b *guest.Sandbox, words []uint64) { f.serve(b.Data.(*vm), words) }}
+	}
+	return a
+}
+
+// matches tells a module for proxy-wasm by the export that names its version.
+func matches(m *abi.Module) bool {
+	return slices.ContainsFunc(m.Exports, func(e abi.Export) bool { return strings.HasPrefix(e.Name, markerPrefix) })
+}
+
+// IsCallback tells whether an export is one that the host calls for what happens, rather than
+// to start it or for memory.
+func IsCallback(export string) bool {
+	_, ok := callbacks[export]
+	return ok && strings.HasPrefix(export, "proxy_on_") && export != "proxy_on_memory_allocate" && export != "proxy_on_context_create"
 }
 
 // inspect checks the exports of a module; every fault is in the error.
-func inspect(exports map[string]Signature) (*module, error) {
-	m := &module{version: -1, headersArity: map[string]int{}}
+func inspect(exports map[string]guest.Signature) (*module, error) {
+	m := &module{version: -1, headersArity: map[string]int{}, callbacks: map[string]bool{}}
 	var faults []error
 	for v, marker := range markers {
 		if _, ok := exports[marker]; ok {
@@ -86,9 +109,10 @@ func inspect(exports map[string]Signature) (*module, error) {
 		if !ok {
 			continue
 		}
+		m.callbacks[name] = true
 		arity := len(got.Params)
 		if headers := strings.HasSuffix(name, "_headers"); headers && arity == 2 && m.version == v010 {
-			want = Signature{"ii", "i"} // there was no end of stream at first
+			want = guest.Signature{Params: "ii", Results: "i"} // there was no end of stream at first
 		} else if headers {
 			arity = 3
 		}
@@ -107,36 +131,21 @@ func inspect(exports map[string]Signature) (*module, error) {
 	}
 	if main, ok := exports["main"]; ok {
 		switch main {
-		case Signature{"ii", "i"}:
+		case guest.Signature{Params: "ii", Results: "i"}:
 			m.mainArgs = []uint64{0, 0}
-		case Signature{"", ""}, Signature{"", "i"}:
+		case guest.Signature{Params: "", Results: ""}, guest.Signature{Results: "i"}:
 		default:
-			faults = append(faults, fmt.Errorf("export %q is %s, want %s", "main", main, Signature{"ii", "i"}))
+			faults = append(faults, fmt.Errorf("export %q is %s, want %s", "main", main, guest.Signature{Params: "ii", Results: "i"}))
 		}
 	}
-	for _, name := range httpCallbacks {
-		if _, ok := exports[name]; ok {
-			m.filters = true
-		}
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { _, ok := exports[name]; return ok })
 	}
-	_, ticks := exports["proxy_on_tick"]
-	_, queues := exports["proxy_on_queue_ready"]
-	if !m.filters && !ticks && !queues {
-		faults = append(faults, errors.New("no callback of HTTP, timers or queues: layer 4 and gRPC are not served"))
+	// Go and Rust modules have the callbacks of all layers, whether they use them or not.
+	layer4 := has(layer4Callbacks[:]...)
+	m.filters = has(httpCallbacks[:]...) || !layer4 && has("proxy_on_log")
+	if !m.filters && (layer4 || !has("proxy_on_tick", "proxy_on_queue_ready", "proxy_on_http_call_response")) {
+		faults = append(faults, errors.New("no HTTP callback such as \"proxy_on_request_headers\": layer 4 and gRPC are not served"))
 	}
 	return m, errors.Join(faults...)
-}
-
-// Import is the type of a host function, and what it lets a plugin do in our words; false
-// is none.
-func Import(name string) (s Signature, power string, ok bool) {
-	f, ok := functions()[name]
-	if !ok {
-		return Signature{}, "", false
-	}
-	s = Signature{f.params, "i"}
-	if f.none {
-		s.Results = ""
-	}
-	return s, f.power, true
 }

@@ -19,10 +19,11 @@ type Plugin struct {
 	start     func(ctx context.Context, v *vm) (sandbox, error)
 	startFuel uint64
 
-	ctx   context.Context // ends when the plugin is closed
-	stop  context.CancelFunc
-	group sync.WaitGroup // everything that runs for it
-	done  func()         // called when all of that has ended
+	ctx     context.Context // ends when the plugin is closed
+	stop    context.CancelFunc
+	closing sync.Once
+	group   sync.WaitGroup // everything that runs for it
+	done    func()         // called when all of that has ended
 
 	mu      sync.Mutex
 	vms     []*vm           // nil where one is being started
@@ -30,13 +31,8 @@ type Plugin struct {
 	dead    error           // why the last start failed, while there is no VM
 	known   map[uint32]bool // queues that it registered or resolved
 	metrics []defined
-	roots   probed // whether it is background only
-}
 
-// probed is what was found out about a plugin by trying it.
-type probed struct {
-	once       sync.Once
-	background bool
+	background bool // it takes no requests; set before it serves
 }
 
 // restarts bound how often a VM that breaks is started anew: a request that breaks it must
@@ -71,19 +67,62 @@ func (r *restarts) take(now time.Time) time.Duration {
 func (p *Plugin) open(ctx context.Context, n int) error {
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.changed, p.known = make(chan struct{}), map[uint32]bool{}
-	for range n {
-		v, err := p.startVM(ctx)
-		if err != nil {
-			for _, v := range p.vms {
-				v.close()
-			}
-			p.stop()
-			return err
-		}
-		p.vms = append(p.vms, v)
+	err := p.recognize(ctx)
+	if p.background {
+		n = 1
 	}
+	for err == nil && len(p.vms) < n {
+		var v *vm
+		if v, err = p.startVM(ctx); err == nil {
+			p.vms = append(p.vms, v)
+		}
+	}
+	if err != nil {
+		for _, v := range p.vms {
+			v.close()
+		}
+		p.stop()
+	}
+	return err
+}
+
+// recognize finds out whether the plugin takes requests. Exports do not tell: Go and Rust
+// modules have them all. One that is bound to the whole gateway is asked for the context
+// of a request, and traps at once when it has only a root context (a timer, the receiver
+// of a queue).
+func (p *Plugin) recognize(ctx context.Context) error {
+	if p.background = !p.module.filters; p.background || !p.Gateway {
+		if p.background && !p.Gateway {
+			return errors.New("the plugin has no HTTP callback: it can only be bound to the whole gateway, where it runs beside all requests")
+		}
+		return nil
+	}
+	v, err := p.startVM(ctx)
+	if err != nil {
+		return err
+	}
+	v.turn <- struct{}{}
+	const id = rootID + 1
+	v.nextStream = id + 1
+	_, err = v.callback(ctx, id, "proxy_on_context_create", p.Fuel, id, rootID)
+	for _, export := range []string{"proxy_on_done", "proxy_on_delete"} {
+		if err == nil {
+			_, err = v.callback(ctx, id, export, p.Fuel, id)
+		}
+	}
+	v.leave()
+	if err == nil {
+		p.vms = append(p.vms, v)
+		return nil
+	}
+	p.background = true
+	p.Logger.Info("plugin takes no requests: it runs beside them")
+	v.close()
 	return nil
 }
+
+// Background tells whether the plugin takes no requests.
+func (p *Plugin) Background() bool { return p.background }
 
 // serve begins to deliver events and ticks.
 func (p *Plugin) serve() {
@@ -237,14 +276,16 @@ func (p *Plugin) await(ctx context.Context, v *vm) error {
 }
 
 // Close ends the plugin: its contexts are told, and what runs for it is broken off. It does
-// not wait; the adapter's Close does.
+// not wait; the adapter's Close does. It may be called again.
 func (p *Plugin) Close() {
-	p.stop()
-	go func() { // the adapter waits for it, by done
-		p.group.Wait()
-		p.shared.leave(p.Name)
-		p.done()
-	}()
+	p.closing.Do(func() {
+		p.stop()
+		go func() { // the adapter waits for it, by done
+			p.group.Wait()
+			p.shared.leave(p.Name)
+			p.done()
+		}()
+	})
 }
 
 // know makes a queue one that the plugin may use.

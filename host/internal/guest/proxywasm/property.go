@@ -19,10 +19,8 @@ type Facts struct {
 	Exchange *exchange.Exchange
 	// Route is the route's key, API the API's id.
 	Route, API string
-	// Cluster names the upstream; nil or empty until it is known.
-	Cluster func() string
-	// Upstream is the address that answered, as ip:port; nil or empty until it is known.
-	Upstream func() string
+	// Cluster names the upstream; empty when it is not known before.
+	Cluster string
 	// Principal is who was authorized; empty is nobody.
 	Principal string
 }
@@ -120,14 +118,7 @@ func (s *Stream) fact(root, member string) ([]byte, bool) {
 	case "destination":
 		return addressFact(x.Conn.Local, member)
 	case "upstream":
-		if s.phase < phaseResponse || s.facts.Upstream == nil {
-			return nil, false
-		}
-		address, err := netip.ParseAddrPort(s.facts.Upstream())
-		if err != nil {
-			return nil, false
-		}
-		return addressFact(address, member)
+		return addressFact(x.Upstream, member)
 	}
 	if member != "" {
 		return nil, false
@@ -136,10 +127,7 @@ func (s *Stream) fact(root, member string) ([]byte, bool) {
 	case "route_name":
 		return present(s.facts.Route)
 	case "cluster_name":
-		if s.facts.Cluster == nil {
-			return nil, false
-		}
-		return present(s.facts.Cluster())
+		return present(s.facts.Cluster)
 	case "connection_id":
 		return number(x.Conn.ID), x.Conn.ID != 0
 	case "listener_direction":

@@ -3,20 +3,20 @@ package proxywasm
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 )
 
 // ErrReplied says that the guest answered by itself: [Stream.Reply] has the answer.
-var ErrReplied = errors.New("the plugin replied")
+var ErrReplied = exchange.ErrReplied
 
 // ErrBodyLimit says that a guest held more of a body back than it may.
-var ErrBodyLimit = errors.New("the plugin holds back more of the body than fits its buffer")
+var ErrBodyLimit = fmt.Errorf("the plugin holds back more than %d bytes: %w", maxBuffered, exchange.ErrBodyTooLarge)
 
 const (
 	// maxBuffered is how much of a body a paused stream may hold back.
@@ -58,13 +58,16 @@ type Stream struct {
 	facts Facts
 	wakes chan struct{} // has room for one: something that a waiting exchange must see
 
+	interrupted atomic.Bool // the answer is there: nobody waits for the request's body
+
 	// Guarded by the VM's turn.
 	request, response half
 	reply             *Reply
 	failed            error // the VM broke, or the guest closed the stream
 	properties        properties
 	phase             phase
-	grpc              bool // the request is one of gRPC
+	grpc              bool        // the request is one of gRPC
+	reading           *bodyReader // the request's body
 }
 
 // phase is where an exchange is: some properties are there from a phase on.
@@ -170,6 +173,9 @@ func (s *Stream) call(ctx context.Context, h *half, export string, args ...uint6
 func (s *Stream) wait(ctx context.Context, h *half) error {
 	var timeout <-chan time.Time
 	for {
+		if h == &s.request && s.interrupted.Load() {
+			return exchange.ErrInterrupted
+		}
 		if err := s.v.enter(ctx); err != nil {
 			return err
 		}
@@ -231,15 +237,16 @@ func (s *Stream) ServeRequest(ctx context.Context, r *Request) error {
 	if r.Body == nil {
 		return nil
 	}
-	b := &bodyReader{s: s, ctx: ctx, h: h, source: r.Body, trailer: r.Trailer}
-	if !s.v.box.Has(h.names.body) && !s.v.box.Has(h.names.trailers) {
+	if !s.v.p.module.seesBody(h.names) {
 		return nil
 	}
+	b := &bodyReader{s: s, ctx: ctx, h: h, source: r.Body, trailer: r.Trailer}
 	r.Body = b
-	if err := b.prime(&r.Length); err != nil {
-		return err
+	if s.v.enter(ctx) == nil {
+		s.reading = b
+		s.v.leave()
 	}
-	return nil
+	return b.prime(&r.Length)
 }
 
 // callHeaders runs a headers callback, which had two parameters at first.
@@ -284,7 +291,7 @@ func (s *Stream) ServeResponse(ctx context.Context, r *exchange.Response, noBody
 		applyResponse(r, h.headers.fields)
 	}
 	s.v.leave()
-	if end || !s.v.box.Has(h.names.body) && !s.v.box.Has(h.names.trailers) {
+	if end || !s.v.p.module.seesBody(h.names) {
 		return nil
 	}
 	return s.wrapResponse(ctx, r)

@@ -26,6 +26,8 @@ type sandbox interface {
 	Bytes(at, length uint32) ([]byte, bool)
 	// Charge takes fuel for work of the host; the guest traps when none is left.
 	Charge(units int64)
+	// Used is the fuel that the last Call took.
+	Used() uint64
 	// Close gives the guest back.
 	Close()
 }
@@ -154,7 +156,7 @@ func (v *vm) call(ctx context.Context, effective uint32, export string, budget u
 	from := time.Now()
 	result, err := v.box.Call(ctx, export, budget, args...)
 	v.effective = rootID
-	v.p.counted(export, time.Since(from), err)
+	v.p.counted(export, time.Since(from), v.box.Used(), err)
 	if err != nil {
 		v.fail(err)
 		return 0, err
