@@ -39,6 +39,7 @@ func (e *Engine) Bind(ctx context.Context, m *Module, b Binding) (*Policy, error
 		host: hostState{powers: e.options.Powers, grants: newGrants(b.Grants), plugin: b.Name,
 			log: e.log.With("plugin", b.Name), now: e.options.Now},
 	}
+	p.create = p.newInstance
 	if p.fuel == 0 {
 		p.fuel = e.options.Fuel
 	}
