@@ -226,8 +226,10 @@ func (h *Host) names() []string {
 
 func limits(c *config.Config) listen.Limits {
 	l := &c.Limits
-	return listen.Limits{Proxied: addressIn(c.Listen.ProxyProtocol), Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, Fields: l.HeaderCount,
-		HeadBytes: int(l.HeaderBytes), TargetBytes: int(l.URLBytes), BodyBytes: l.BodyBytes, Streams: l.Streams, Trace: true}
+	return listen.Limits{Proxied: addressIn(c.Listen.ProxyProtocol), Trusted: addressIn(c.Listen.TrustedProxies),
+		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, Fields: l.HeaderCount,
+		HeadBytes: int(l.HeaderBytes), TargetBytes: int(l.URLBytes), BodyBytes: l.BodyBytes, Streams: l.Streams,
+		Abandoned: l.AbandonedRequests, Trace: true}
 }
 
 // addressIn tells whether an address is one of those named, as addresses or networks, which

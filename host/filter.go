@@ -71,7 +71,8 @@ func (ps *policies) bindFilter(ctx context.Context, module *guest.Module, p *mod
 			Err: fmt.Errorf("isolation %q, want %q: plugins of %s keep data from one request to the next", p.Isolation, model.IsolationPooled, module.ABI())}
 	}
 	calls := make(map[string]*observe.PluginMetrics)
-	b := &boundPolicy{digest: module.Digest(), capabilities: module.Imports(), refs: 1}
+	b := &boundPolicy{digest: module.Digest(), capabilities: module.Imports(),
+		isolation: model.IsolationPooled, refs: 1}
 	for _, name := range slices.Sorted(maps.Keys(module.Exports())) {
 		calls[name] = ps.observer.Plugin(p.Plugin, name)
 		if proxywasm.IsCallback(name) {

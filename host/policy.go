@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -41,6 +42,7 @@ type boundPolicy struct {
 	digest       [32]byte
 	hooks        []string
 	capabilities []string
+	isolation    string
 	refs         int // guarded by policies.mu
 }
 
@@ -110,7 +112,8 @@ func (ps *policies) bindHooks(ctx context.Context, module *guest.Module, p *mode
 		g.Close()
 		return nil, err
 	}
-	b := &boundPolicy{Policy: policy, close: g.Close, digest: module.Digest(), capabilities: module.Imports(), refs: 1}
+	b := &boundPolicy{Policy: policy, close: g.Close, digest: module.Digest(), capabilities: module.Imports(),
+		isolation: cmp.Or(p.Isolation, model.IsolationPooled), refs: 1}
 	for _, hook := range module.Hooks() {
 		b.hooks = append(b.hooks, hook.String())
 	}

@@ -69,7 +69,7 @@ func (s *snapshot) describe() []control.Policy {
 			bound = "gateway"
 		}
 		list = append(list, control.Policy{Plugin: p.Name, Digest: "sha256:" + hex.EncodeToString(p.digest[:]),
-			Hooks: p.hooks, Capabilities: p.capabilities, Bound: bound})
+			Hooks: p.hooks, Capabilities: p.capabilities, Isolation: p.isolation, Bound: bound})
 	}
 	return list
 }

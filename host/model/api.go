@@ -131,7 +131,7 @@ type Policy struct {
 	// OnError says what a trap, exhausted fuel or bad result costs: OnErrorDeny, OnErrorSkip
 	// or OnErrorFail; empty is fail, and deny for guard and authorize, always.
 	OnError string
-	// Isolation is IsolationPooled, or empty for it.
+	// Isolation is IsolationPooled, or empty for it, or IsolationFresh.
 	Isolation string
 	// Fuel is the budget of one call, in charged Wasm instructions; 0 is the process default.
 	Fuel uint64
@@ -148,6 +148,7 @@ const (
 	OnErrorSkip     = "skip" // as if the policy were not bound
 	OnErrorFail     = "fail" // 500, the request ends
 	IsolationPooled = "pooled"
+	IsolationFresh  = "fresh"
 )
 
 // Grants bound what a policy's capabilities reach. The zero value grants nothing.

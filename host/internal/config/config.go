@@ -58,6 +58,8 @@ type Listen struct {
 	Admin string // the admin plane
 	// ProxyProtocol are the addresses and networks whose connections begin with a PROXY header.
 	ProxyProtocol []string
+	// TrustedProxies are the addresses and networks whose X-Forwarded-For and the like pass.
+	TrustedProxies []string
 }
 
 // TLS is the certificates at the door.
@@ -126,8 +128,9 @@ type Limits struct {
 	BodyBytes             int64
 	Streams               int // at once on one HTTP/2 connection
 	Connections           int
-	ConnectionsPerAddress int
-	MinRate               int64 // bytes a second of a body, over the body timeout's first seconds
+	ConnectionsPerAddress int   // or IPv6 network of 64 bits
+	AbandonedRequests     int   // of HTTP/2, on all connections, whose clients have reset them or left
+	MinRate               int64 // bytes a second of a body, beyond the ten seconds that it may be waited for
 }
 
 // Timeouts bounds how long clients may take.
@@ -136,7 +139,7 @@ type Timeouts struct {
 	Head     time.Duration // request head, from its first byte
 	Body     time.Duration // between two reads of a body
 	Idle     time.Duration // between two requests
-	Write    time.Duration // between two writes of a response
+	Write    time.Duration // of 16 KiB of a response
 	Shutdown time.Duration // for requests in flight, at the end
 }
 

@@ -39,6 +39,7 @@ func (c *Config) door() []entry {
 		bind("listen.admin", &c.Listen.Admin, address, "127.0.0.1:9443", "Address of the admin plane."),
 
 		bind("listen.proxy_protocol", &c.Listen.ProxyProtocol, list(network, true), "", "Addresses and networks of the load balancers whose connections, on https and http, must begin with a PROXY protocol header, version 1 or 2; it tells the client's address."),
+		bind("listen.trusted_proxies", &c.Listen.TrustedProxies, list(network, true), "", "Addresses and networks of the proxies whose X-Forwarded-For, Forwarded and X-Real-IP are passed on; those of others are dropped."),
 
 		bind("tls.mode", &c.TLS.Mode, choice(ModeInternal, ModeFiles, ModeACME), ModeInternal, "Where certificates come from: a local CA in data_dir, files, or an ACME CA."),
 		bind("tls.min_version", &c.TLS.MinVersion, choice("1.2", "1.3"), "1.2", "The lowest TLS version at the door."),
@@ -56,14 +57,15 @@ func (c *Config) door() []entry {
 		bind("limits.body_bytes", &c.Limits.BodyBytes, size(0, tebibyte), "10MiB", "Bytes of a request body; Amazon's limit."),
 		bind("limits.streams", &c.Limits.Streams, integer[int](1, 10000), "100", "HTTP/2 streams of one connection at once."),
 		bind("limits.connections", &c.Limits.Connections, integer[int](1, many), "10000", "Connections at the door at once."),
-		bind("limits.connections_per_address", &c.Limits.ConnectionsPerAddress, integer[int](1, many), "1000", "Connections from one address at once."),
-		bind("limits.min_rate", &c.Limits.MinRate, size(0, many), "256", "Bytes a second that a client must at least send or take; 0 is off."),
+		bind("limits.connections_per_address", &c.Limits.ConnectionsPerAddress, integer[int](1, many), "1000", "Connections at once from one IPv4 address, or one IPv6 network of 64 bits."),
+		bind("limits.min_rate", &c.Limits.MinRate, size(0, many), "256", "Bytes a second that a client must send of a body, once it was waited for ten seconds; 0 is off. For answers see timeouts.write."),
+		bind("limits.abandoned_requests", &c.Limits.AbandonedRequests, integer[int](1, many), "300", "HTTP/2 requests at once that are still worked on though their clients have reset them or left; above, the clients with most of them are cut off."),
 
 		bind("timeouts.hello", &c.Timeouts.Hello, span(ms, time.Hour), "10s", "For the TLS handshake."),
 		bind("timeouts.head", &c.Timeouts.Head, span(ms, time.Hour), "10s", "For a request's head, from its first byte."),
 		bind("timeouts.body", &c.Timeouts.Body, span(ms, day), "30s", "Between two pieces of a request body."),
 		bind("timeouts.idle", &c.Timeouts.Idle, span(ms, day), "120s", "Between two requests of a connection."),
-		bind("timeouts.write", &c.Timeouts.Write, span(ms, day), "30s", "For the client to take a piece of the response."),
+		bind("timeouts.write", &c.Timeouts.Write, span(ms, day), "30s", "For the client to take 16 KiB of the response, which at 30s makes 546 bytes a second the least."),
 		bind("timeouts.shutdown", &c.Timeouts.Shutdown, span(0, day), "30s", "For requests in flight at the end."),
 	}
 }

@@ -71,6 +71,8 @@ type Policy struct {
 	Hooks  []string `json:"hooks"`
 	// Capabilities are the import modules that the plugin was granted.
 	Capabilities []string `json:"capabilities,omitempty"`
+	// Isolation is pooled or fresh.
+	Isolation string `json:"isolation"`
 	// Bound is where it is bound: "gateway", an API's id, or that and a route's key.
 	Bound string `json:"bound"`
 }

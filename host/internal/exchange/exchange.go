@@ -23,7 +23,7 @@ type Exchange struct {
 	Remote netip.AddrPort
 	// Conn tells of the connection; shared by its requests, never changed.
 	Conn *Conn
-	// Context ends when the client goes away or the listener closes.
+	// Context ends when the client goes away or the listener closes. It may be a [Canceller].
 	Context context.Context
 
 	// What the client sent; never changed above listen. The strings may alias the
@@ -62,6 +62,16 @@ type Exchange struct {
 
 	prefix   []byte // head of Body that was taken into memory
 	complete bool   // prefix is the whole body
+}
+
+// Canceller is what an [Exchange.Context] may be, too: one that tells of its end at once
+// and at no cost for the requests that nobody cancels. It is safe for concurrent use.
+type Canceller interface {
+	// OnCancel has f called when the Context ends, once; false when it has ended, and f is not
+	// called. There is one f at a time. It must not wait, nor use the Context.
+	OnCancel(f func()) bool
+	// Forget lets f be, which then does not run any more; false when it was called.
+	Forget() bool
 }
 
 // Response is the answer that the client gets. listen adds framing, Date and Connection.

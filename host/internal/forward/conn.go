@@ -14,7 +14,7 @@ import (
 )
 
 // grace is how long an answer may take before the call watches for its client to go
-// away: most answers come sooner and are spared the cost.
+// away, unless that costs nothing: most answers come sooner and are spared it.
 const grace = 100 * time.Millisecond
 
 // conn is one connection to an upstream. It belongs to one call at a time.
@@ -44,6 +44,7 @@ type conn struct {
 	now      time.Time // when the next wait begins; zero is unknown
 	unsent   []byte    // the request, which goes out with the first Read
 	watching bool
+	stop     func() // ends the waits, made once
 	unwatch  func() bool
 	armed    time.Time // read deadline that is set; zero is unknown
 	armedOut time.Time // write deadline that is set
@@ -53,7 +54,7 @@ type conn struct {
 }
 
 func newConn(u *Upstream, n net.Conn, tcp *socket.Conn, now time.Time) *conn {
-	c := &conn{net: n, up: u, tcp: tcp, born: now}
+	c := &conn{net: n, up: u, tcp: tcp, born: now, stop: func() { n.SetDeadline(past) }}
 	if a, ok := n.RemoteAddr().(*net.TCPAddr); ok {
 		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
 	}
@@ -91,6 +92,9 @@ func (c *conn) Close() { c.net.Close() }
 func (c *conn) begin(ctx context.Context, total time.Time) {
 	c.ctx, c.total, c.sent, c.got, c.broken = ctx, total, false, false, false
 	c.now, c.unsent = time.Time{}, nil
+	if _, cheap := ctx.(exchange.Canceller); cheap {
+		c.watch()
+	}
 }
 
 // expect says how long the following reads may wait each, and what it means when they do.
@@ -98,11 +102,8 @@ func (c *conn) expect(wait time.Duration, kind Kind) { c.wait, c.waitKind = wait
 
 // release ends the call: c is kept if all went well and nothing is left over.
 func (c *conn) release(now time.Time) {
-	if c.watching {
-		c.watching = false
-		if !c.unwatch() { // it has run, or runs now, and spoils the deadlines
-			c.broken = true
-		}
+	if c.watching && !c.ignore() {
+		c.broken = true
 	}
 	c.ctx, c.unsent = nil, nil
 	c.sending.Reset()
@@ -121,9 +122,22 @@ func (c *conn) release(now time.Time) {
 func (c *conn) watch() {
 	if !c.watching {
 		c.watching = true
-		n := c.net
-		c.unwatch = context.AfterFunc(c.ctx, func() { n.SetDeadline(time.Unix(1, 0)) })
+		if canceller, ok := c.ctx.(exchange.Canceller); !ok {
+			c.unwatch = context.AfterFunc(c.ctx, c.stop)
+		} else if !canceller.OnCancel(c.stop) {
+			c.stop()
+		}
 	}
+}
+
+// ignore is the end of watch; false when the client has gone away, and the deadlines are
+// spoiled or being so.
+func (c *conn) ignore() bool {
+	c.watching = false
+	if canceller, ok := c.ctx.(exchange.Canceller); ok {
+		return canceller.Forget()
+	}
+	return c.unwatch()
 }
 
 // end is when a wait that begins now is over.

@@ -2,7 +2,12 @@ package guest_test
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +15,7 @@ import (
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
 	. "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
+	"github.com/wasmgate/wasmgate/host/model"
 )
 
 // still is a call that allocates nothing itself.
@@ -104,4 +110,74 @@ func BenchmarkInstance(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkFresh is a call with isolation fresh, beside the same pooled, and the memory of one
+// more instance.
+func BenchmarkFresh(b *testing.B) {
+	e := newEngine(b, guest.Options{CacheDir: filepath.Join(b.TempDir(), "cache")})
+	for _, g := range []struct {
+		name string
+		wasm []byte
+		hook abi.Hook
+	}{{"tiny", tiny(), hook}, {"go", goGuest(b), abi.HookAuthorize}, {"go json", goGuest(b), abi.HookObserve}} {
+		for _, isolation := range []string{model.IsolationPooled, model.IsolationFresh} {
+			b.Run(g.name+"/"+isolation, func(b *testing.B) {
+				p := bind(b, e, g.wasm, guest.Binding{Isolation: isolation})
+				c := &still{hook: g.hook}
+				ctx := context.Background()
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := p.Call(ctx, g.hook, c); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				before := ownMemory(b)
+				require.NoError(b, (&nested{still{hook: g.hook}, p, instances}).call())
+				b.ReportMetric(float64(ownMemory(b)-before)/(instances-1), "KB/instance")
+			})
+		}
+	}
+}
+
+// instances is how many there are when the memory of one is measured.
+const instances = 33
+
+// nested is calls that begin while others have not ended, each in an instance of its own.
+type nested struct {
+	still
+	p    *guest.Policy
+	left int
+}
+
+func (n *nested) call() error {
+	n.left--
+	_, err := n.p.Call(context.Background(), n.hook, n)
+	return err
+}
+
+func (n *nested) Encode(scratch []byte) (int, error) {
+	if n.left > 0 {
+		if err := n.call(); err != nil {
+			return 0, err
+		}
+	}
+	return n.still.Encode(scratch)
+}
+
+// ownMemory is the memory that this process shares with no other, in KB.
+func ownMemory(b *testing.B) int {
+	runtime.GC()
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/smaps_rollup")
+	require.NoError(b, err)
+	total := 0
+	for line := range strings.Lines(string(text)) {
+		var n int
+		if _, err := fmt.Sscanf(line, "Private_Dirty: %d kB", &n); err == nil {
+			total += n
+		}
+	}
+	return total
 }

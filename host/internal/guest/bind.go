@@ -25,7 +25,7 @@ type Binding struct {
 	Fuel uint64
 	// Memory is the cap of one instance, in bytes; 0 is the engine's.
 	Memory uint64
-	// Isolation is [model.IsolationPooled] or empty.
+	// Isolation is [model.IsolationPooled], [model.IsolationFresh], or empty for the first.
 	Isolation string
 }
 
@@ -35,7 +35,7 @@ type Binding struct {
 func (e *Engine) Bind(ctx context.Context, m *Module, b Binding) (*Policy, error) {
 	p := &Policy{
 		name: b.Name, module: m.compiled, config: b.Config,
-		fuel: b.Fuel, memory: b.Memory, most: e.options.Instances,
+		fuel: b.Fuel, memory: b.Memory, most: e.options.Instances, fresh: b.Isolation == model.IsolationFresh,
 		host: hostState{powers: e.options.Powers, grants: newGrants(b.Grants), plugin: b.Name,
 			log: e.log.With("plugin", b.Name), now: e.options.Now},
 	}
@@ -62,6 +62,9 @@ func (e *Engine) Bind(ctx context.Context, m *Module, b Binding) (*Policy, error
 		p.module.release()
 		return nil, err
 	}
+	if i := in.state.image; i != nil && i.portable {
+		p.image = i
+	}
 	p.free = append(p.free, in)
 	return p, nil
 }
@@ -77,8 +80,8 @@ func (p *Policy) check(b Binding) error {
 		return &Error{Plugin: p.name, Kind: KindModule, Err: fmt.Errorf("the module is for %s", a.Name)}
 	}
 	fault := func(k Kind, err error) error { return &Error{Plugin: p.name, Kind: k, Err: err} }
-	if b.Isolation != "" && b.Isolation != model.IsolationPooled {
-		return fault(KindConfig, fmt.Errorf("isolation %q, want %q", b.Isolation, model.IsolationPooled))
+	if b.Isolation != "" && b.Isolation != model.IsolationPooled && b.Isolation != model.IsolationFresh {
+		return fault(KindConfig, fmt.Errorf("isolation %q, want %q or %q", b.Isolation, model.IsolationPooled, model.IsolationFresh))
 	}
 	if int64(p.fuel) < 0 {
 		return fault(KindConfig, fmt.Errorf("fuel %d, want less than 2^63", p.fuel))

@@ -25,6 +25,7 @@ type Engine struct {
 	native  wazero.CompilationCache
 	disk    *diskCache // nil without a cache on disk
 	shims   map[string]shim
+	pagemap *pagemap
 
 	mu      sync.Mutex
 	modules map[[32]byte]*compiled
@@ -35,7 +36,7 @@ type Engine struct {
 // The caller closes the engine.
 func New(ctx context.Context, o Options) (*Engine, error) {
 	o = o.withDefaults()
-	e := &Engine{options: o, log: o.Logger, modules: map[[32]byte]*compiled{}, shims: wasi()}
+	e := &Engine{options: o, log: o.Logger, modules: map[[32]byte]*compiled{}, shims: wasi(), pagemap: openPagemap()}
 	if o.CacheDir != "" {
 		if err := e.openCache(o.CacheDir); err != nil {
 			o.Logger.Warn("compile without a cache on disk", "error", err)
@@ -76,7 +77,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.closed = true
 	e.mu.Unlock()
-	return errors.Join(e.runtime.Close(ctx), e.native.Close(ctx))
+	return errors.Join(e.runtime.Close(ctx), e.native.Close(ctx), e.pagemap.close())
 }
 
 // native code of one rewritten module; wazero may panic on what it has a fault with, which

@@ -32,6 +32,7 @@ type instance struct {
 	broken      bool // it trapped
 	configured  configure
 	sandbox     *Sandbox // of a module of another ABI
+	state       state
 
 	work // of the call that runs
 }
@@ -63,11 +64,30 @@ func (p *Policy) newInstance(ctx context.Context) (in *instance, err error) {
 		in.close()
 		return nil, in.fault(0, KindModule, err)
 	}
-	if err := in.boot(ctx); err != nil {
+	if err := in.ready(ctx); err != nil {
 		in.close()
 		return nil, err
 	}
 	return in, nil
+}
+
+// ready makes an instance that ran no code yet one that was configured.
+func (in *instance) ready(ctx context.Context) error {
+	if i := in.p.image; i != nil {
+		if err := in.begin(i); err != nil {
+			return in.fault(0, KindModule, err)
+		}
+		return nil
+	}
+	if err := in.boot(ctx); err != nil {
+		return err
+	}
+	if in.p.fresh {
+		if err := in.keep(); err != nil {
+			return in.fault(0, KindModule, err)
+		}
+	}
+	return nil
 }
 
 func (in *instance) instantiate(ctx context.Context) (err error) {
@@ -214,10 +234,17 @@ func (in *instance) fault(h abi.Hook, k Kind, err error) *Error {
 	return &Error{Plugin: in.p.name, Hook: h, Kind: k, Err: err}
 }
 
-// spent tells whether the instance may not be used again: it trapped, or it was used a
-// while and its memory, which never shrinks, is nearly all that it may have.
-func (in *instance) spent() bool {
-	return in.broken || in.calls > recycleAfter && uint64(in.mem.Size()) > in.linear.limit/8*7
+// renew readies the instance for its next call. False says that it may not be used again: it
+// trapped, or it cannot be made fresh, or it was used a while and its memory, which never
+// shrinks without that, is nearly all that it may have.
+func (in *instance) renew() bool {
+	switch {
+	case in.broken:
+		return false
+	case in.state.image != nil:
+		return in.restore() == nil
+	}
+	return in.calls <= recycleAfter || in.linear.size <= in.linear.limit/8*7
 }
 
 // recycleAfter is the least calls between two recyclings of an instance for its memory, so
@@ -230,4 +257,7 @@ func (in *instance) close() {
 		in.mod = nil
 	}
 	in.linear.Free()
+	if i := in.state.image; i != nil && i != in.p.image {
+		i.pages.close()
+	}
 }

@@ -2,29 +2,20 @@
 
 package guest
 
-// linear is the memory of one instance, on the Go heap.
-type linear struct {
-	reserved []byte
-	limit    uint64
-	refused  bool // the guest asked for more than the limit
-}
+// extent is on the Go heap.
+type extent struct{ reserved []byte }
 
-func (l *linear) reserve(uint64) error { return nil }
+func (e *extent) reserve(uint64) error { return nil }
 
-// Reallocate gives size bytes; nil is the answer to a guest that asks for too much.
-func (l *linear) Reallocate(size uint64) []byte {
-	if size > l.limit {
-		l.refused = true
-		return nil
+// extend makes the first size bytes usable.
+func (e *extent) extend(size uint64) bool {
+	if size > uint64(len(e.reserved)) {
+		grown := make([]byte, size)
+		copy(grown, e.reserved)
+		e.reserved = grown
 	}
-	if size > uint64(cap(l.reserved)) {
-		grown := make([]byte, size, min(2*size, l.limit))
-		copy(grown, l.reserved)
-		l.reserved = grown
-	}
-	l.reserved = l.reserved[:size]
-	return l.reserved
+	return true
 }
 
 // Free gives the memory back.
-func (l *linear) Free() { l.reserved = nil }
+func (e *extent) Free() { e.reserved = nil }

@@ -20,6 +20,8 @@ type Policy struct {
 	fuel     uint64
 	memory   uint64
 	most     int // instances at once
+	fresh    bool
+	image    *image // nil when not fresh, or not portable
 	host     hostState
 	identity []string
 	masks    [maxHooks]abi.Mask
@@ -102,7 +104,7 @@ func (p *Policy) Close() {
 		in.close()
 	}
 	if last {
-		p.module.release()
+		p.end()
 	}
 }
 
@@ -165,9 +167,10 @@ func (p *Policy) forget(wait chan *instance) bool {
 	return false
 }
 
-// release gives an instance back after a call; one that is spent is closed.
+// release gives an instance back after a call, which leaves nothing behind in one that is
+// fresh; one that cannot be used again is closed.
 func (p *Policy) release(in *instance) {
-	if in.spent() {
+	if !in.renew() {
 		in.close()
 		in = nil
 	}
@@ -196,7 +199,7 @@ func (p *Policy) giveBack(in *instance) {
 		in.close()
 	}
 	if last {
-		p.module.release()
+		p.end()
 	}
 }
 
@@ -209,4 +212,12 @@ func (p *Policy) start(ctx context.Context) (*instance, error) {
 		return nil, err
 	}
 	return in, nil
+}
+
+// end gives back what instances are made of, when there are none and will be none.
+func (p *Policy) end() {
+	if p.image != nil {
+		p.image.pages.close()
+	}
+	p.module.release()
 }

@@ -32,6 +32,8 @@ type conn struct {
 	streams []*stream // open ones
 	lastID  uint32    // highest that the client used
 	slots   int       // requests that count against Options.Streams
+	heads   int       // bytes of their heads and trailers
+	orphans int       // those of them that are abandoned
 	active  int       // workers
 	closed  closedRing
 

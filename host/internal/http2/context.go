@@ -4,16 +4,41 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/wasmgate/wasmgate/host/internal/exchange"
 )
+
+var _ exchange.Canceller = (*requestContext)(nil)
 
 // requestContext ends when the client resets the stream or goes away, and with the
 // request. It is made for each request, because handlers may keep it; what most requests
 // never ask for is made when they do.
 type requestContext struct {
-	mu    sync.Mutex
-	done  chan struct{}
-	err   error
-	funcs map[*byte]func()
+	mu       sync.Mutex
+	done     chan struct{}
+	err      error
+	onCancel func()
+	funcs    map[*byte]func()
+}
+
+// OnCancel implements exchange.Canceller.
+func (c *requestContext) OnCancel(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return false
+	}
+	c.onCancel = f
+	return true
+}
+
+// Forget implements exchange.Canceller.
+func (c *requestContext) Forget() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting := c.onCancel != nil
+	c.onCancel = nil
+	return waiting
 }
 
 // Deadline implements context.Context.
@@ -73,6 +98,10 @@ func (c *requestContext) cancel() {
 	c.err = context.Canceled
 	if c.done != nil {
 		close(c.done)
+	}
+	if c.onCancel != nil {
+		c.onCancel() // with the lock, so that it does not run once Forget has returned
+		c.onCancel = nil
 	}
 	funcs := c.funcs
 	c.funcs = nil

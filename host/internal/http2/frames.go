@@ -81,7 +81,7 @@ func (c *conn) takeReset(h frameHeader, b []byte) error {
 		return c.chargeLocked(costFrame)
 	}
 	c.kill(st, errReset, false)
-	return c.chargeLocked(costReset)
+	return c.chargeReset()
 }
 
 func (c *conn) takeWindowUpdate(h frameHeader, b []byte) error {

@@ -22,6 +22,10 @@ type block struct {
 const (
 	maxParts = 64 // CONTINUATION frames
 	maxBlock = 2  // times the limit of heads: a little too large gets an answer
+	// maxHeads times the limit of heads is what the requests of a connection may hold before
+	// another comes. By references to one field, a client has each of them hold the whole limit
+	// for a few bytes (CVE-2026-47774).
+	maxHeads = 16
 )
 
 // takeBlock handles a whole header block: a request, or its trailers.
@@ -40,7 +44,8 @@ func (c *conn) takeBlock(b []byte) error {
 	c.lastID = max(id, c.lastID)
 	late := c.drained.step == 2 && id > c.drained.last || c.closing
 	full := c.slots >= c.s.o.Streams
-	if !old && (late || full || c.block.depends) {
+	crowded := c.crowded()
+	if !old && (late || full || crowded || c.block.depends) {
 		c.closed.add(id, true)
 	}
 	c.mu.Unlock()
@@ -55,16 +60,22 @@ func (c *conn) takeBlock(b []byte) error {
 		return c.skipBlock(b, id, streamDepends)
 	case full:
 		return c.skipBlock(b, id, streamTooMany)
+	case crowded:
+		return c.skipBlock(b, id, streamHeads)
 	}
 	return c.takeRequest(id, b)
 }
+
+// crowded tells whether the requests hold so many bytes of heads that no other may come; c.mu is held.
+func (c *conn) crowded() bool { return c.heads >= maxHeads*c.s.o.Syntax.Head }
 
 // skipBlock reads a block for its effect on the compression only, and resets the stream
 // if there is a fault.
 func (c *conn) skipBlock(b []byte, id uint32, f *fault) error {
 	var field hpack.Field
 	c.dec.Start(b)
-	for more := true; more; {
+	fields := int64(0)
+	for more := true; more; fields++ {
 		var err error
 		if more, err = c.dec.Next(&field); err != nil {
 			return faultCompression
@@ -76,7 +87,7 @@ func (c *conn) skipBlock(b []byte, id uint32, f *fault) error {
 		c.append(appendRSTStream(nil, id, f.code))
 		c.s.refused(&c.p, nil, &f.Refusal)
 	}
-	return c.chargeLocked(costRefused)
+	return c.chargeLocked(costRefused + fields/fieldsPerCost)
 }
 
 func (c *conn) takeRequest(id uint32, b []byte) error {
@@ -93,11 +104,16 @@ func (c *conn) takeRequest(id uint32, b []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if refusal != nil && refusal.Status == 400 {
+		cost := costReset + int64(st.skipped/fieldsPerCost)
 		st.release()
 		c.closed.add(id, true)
 		c.append(appendRSTStream(nil, id, codeProtocol))
 		c.s.refused(&c.p, nil, refusal)
-		return c.chargeLocked(costReset)
+		return c.chargeLocked(cost)
+	}
+	if refusal != nil {
+		st.x.Header.Reset() // nobody reads it
+		st.size = 0
 	}
 	st.start()
 	c.open(st)
@@ -135,14 +151,17 @@ func (c *conn) takeTrailers(st *stream, b []byte) error {
 	var field hpack.Field
 	var refusal *fault
 	switch {
+	case c.crowded(): // not REFUSED_STREAM, which would say that nobody has begun with it
+		refusal = &fault{codeEnhanceYourCalm, streamHeads.Refusal}
 	case st.remoteDone:
 		refusal = streamClosed
 	case !c.block.end:
 		refusal = streamTrailers
 	}
 	lim := &c.s.o.Syntax
+	fields, size := 0, 0
 	c.dec.Start(b)
-	for fields, size := 0, 0; ; {
+	for {
 		more, err := c.dec.Next(&field)
 		if err != nil {
 			return faultCompression
@@ -169,6 +188,8 @@ func (c *conn) takeTrailers(st *stream, b []byte) error {
 	if refusal != nil {
 		return c.resetFor(st, refusal)
 	}
+	st.size += size
+	c.heads += size
 	return c.endRemote(st)
 }
 
@@ -218,6 +239,7 @@ func (st *stream) readHead(b []byte) (refusal *http1.Refusal, err error) {
 		}
 		refusal = h.take(&field)
 	}
+	st.size = h.size
 	switch {
 	case refusal != nil:
 		return refusal, nil

@@ -37,6 +37,7 @@ var (
 	faultCompression  = connectionFault(codeCompression, "RFC 9113 4.3", "malformed header block")
 	faultDependency   = connectionFault(codeProtocol, "RFC 7540 5.3.1", "stream depends on itself")
 	faultBudget       = connectionFault(codeEnhanceYourCalm, "RFC 9113 10.5", "over budget")
+	faultAbandoned    = connectionFault(codeEnhanceYourCalm, "RFC 9113 10.5", "too many requests abandoned")
 	faultBlock        = connectionFault(codeEnhanceYourCalm, "RFC 9113 10.5.1", "header block is too large")
 	faultHeadSlow     = connectionFault(codeEnhanceYourCalm, "RFC 9110 15.5.9", "head is too slow")
 )
@@ -44,6 +45,7 @@ var (
 // Faults of streams.
 var (
 	streamTooMany   = &fault{codeRefusedStream, http1.Refusal{Section: "RFC 9113 5.1.2", Reason: "too many streams"}}
+	streamHeads     = &fault{codeRefusedStream, http1.Refusal{Section: "RFC 9113 10.5.1", Reason: "heads at once are too large"}}
 	streamFlow      = &fault{codeFlowControl, http1.Refusal{Section: "RFC 9113 6.9.1", Reason: "HTTP/2: DATA beyond the stream's window"}}
 	streamClosed    = &fault{codeStreamClosed, http1.Refusal{Section: "RFC 9113 5.1", Reason: "HTTP/2: frame behind the end of a stream"}}
 	streamWindow    = &fault{codeFlowControl, http1.Refusal{Section: "RFC 9113 6.9.1", Reason: "HTTP/2: stream window overflow"}}

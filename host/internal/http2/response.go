@@ -16,6 +16,13 @@ func (st *stream) refuse() {
 	st.c.s.refused(&st.c.p, st.x, st.refusal)
 	problem.ForStatus(st.refusal.Status).Problem().Write(st.x)
 	st.x.Response.Status = st.refusal.Status
+	// What is not worth a request is not worth a wait: without room for the body the head is all.
+	c := st.c
+	c.mu.Lock()
+	if min(st.window, c.window) < int64(len(st.x.Response.Body)) {
+		st.x.Response.SetBody(nil)
+	}
+	c.mu.Unlock()
 }
 
 // respond sends the answer; the error says why not all of it.

@@ -34,6 +34,7 @@ type Options struct {
 
 	Syntax    http1.Limits  // of heads; whether the peer is trusted is said by [Peer]
 	Streams   int           // at once on a connection, those counted whose handlers still run after a reset
+	Abandoned int           // requests on all connections whose handlers run for nobody; 0 is no limit
 	BodyBytes int64         // of a request body
 	Head      time.Duration // a frame or header block, from its first byte
 	Body      time.Duration // between bytes of a body
@@ -82,6 +83,7 @@ type Server struct {
 	hello    []byte            // our first frames
 	seed     maphash.Seed
 	workers  workers
+	orphans  orphans
 
 	mu       sync.Mutex
 	conns    []*conn

@@ -23,10 +23,12 @@ type stream struct {
 
 	refusal    *http1.Refusal // answered in the handler's place
 	skipped    int            // fields of the head that were too many
+	size       int            // of head and trailers, as RFC 9113 6.5.2 counts
 	err        error          // why the stream is of no use any more
 	opened     bool           // it is one of the connection's streams
 	working    bool           // a worker has it
 	counted    bool           // it has one of the connection's slots
+	abandoned  bool           // its handler works for nobody
 	held       bool           // not handed over before its end was seen
 	remoteDone bool           // the client has ended it
 	localDone  bool           // we have
@@ -85,6 +87,7 @@ func (c *conn) find(id uint32) *stream {
 func (c *conn) open(st *stream) {
 	c.ids, c.streams = append(c.ids, st.id), append(c.streams, st)
 	c.slots++
+	c.heads += st.size
 	st.opened, st.counted = true, true
 	st.window = c.initialWindow
 }
@@ -127,6 +130,7 @@ func (c *conn) uncount(st *stream) {
 	if st.counted {
 		st.counted = false
 		c.slots--
+		c.heads -= st.size
 	}
 }
 
@@ -136,6 +140,7 @@ func (c *conn) kill(st *stream, err error, ours bool) {
 	st.err = err
 	c.remove(st, ours)
 	if st.working {
+		c.abandon(st)
 		st.ctx.cancel()
 		st.readable.Broadcast()
 		st.writable.Broadcast()
@@ -156,7 +161,7 @@ func (c *conn) reset(st *stream, code code, err error) {
 func (c *conn) resetFor(st *stream, f *fault) error {
 	c.s.refused(&c.p, nil, &f.Refusal)
 	c.reset(st, f.code, errFaulty)
-	return c.chargeLocked(costReset)
+	return c.chargeReset()
 }
 
 // dispatch hands st to a worker.
@@ -191,6 +196,7 @@ func (st *stream) serve() {
 		c.remove(st, false)
 	}
 	c.uncount(st)
+	c.settle(st)
 	st.release()
 	c.leave()
 }

@@ -15,7 +15,7 @@ func newHTTP2(s *Server) *http2.Server {
 		Handler: guarded{s}, Identify: s.identify, Logger: o.Logger,
 		Now: s.warden.now.Load, Date: func() string { return *s.warden.date.Load() },
 		OnRefusal: s.countHTTP2,
-		Syntax:    s.syntax, Streams: o.Limits.Streams, BodyBytes: o.Limits.BodyBytes,
+		Syntax:    s.syntax, Streams: o.Limits.Streams, Abandoned: o.Limits.Abandoned, BodyBytes: o.Limits.BodyBytes,
 		Head: o.Timeouts.Head, Body: o.Timeouts.Body, Idle: o.Timeouts.Idle, Write: o.Timeouts.Write,
 		Rest: o.rest, BodyRate: o.Timeouts.BodyRate,
 	})

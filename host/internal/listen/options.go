@@ -52,12 +52,13 @@ type Options struct {
 // Limits bound what clients may take. A zero field is its default.
 type Limits struct {
 	Connections           int   // at once; 10,000
-	ConnectionsPerAddress int   // at once from one address; 0 is no limit
+	ConnectionsPerAddress int   // at once from one IPv4 address or IPv6 network of 64 bits; 0 is no limit
 	Fields                int   // in a head; 200
 	HeadBytes             int   // of a head; 64 KiB
 	TargetBytes           int   // of a path with its query; 10,240
 	BodyBytes             int64 // of a request body; 10 MiB, Amazon's payload limit
 	Streams               int   // of an HTTP/2 connection, at once; 100
+	Abandoned             int   // HTTP/2 requests at once that are worked on for nobody; 300
 	Drain                 int64 // of an unread body, read to keep the connection; 256 KiB
 	Trace                 bool  // TRACE reaches the handler
 	// Proxied tells whether connections from an address, on both listeners, begin with a PROXY
@@ -117,6 +118,7 @@ func (o *Options) complete() error {
 	l.TargetBytes = cmp.Or(l.TargetBytes, 10*kib)
 	l.BodyBytes = cmp.Or(l.BodyBytes, 10*mib)
 	l.Streams = cmp.Or(l.Streams, 100)
+	l.Abandoned = cmp.Or(l.Abandoned, 300)
 	l.Drain = cmp.Or(l.Drain, 256*kib)
 	t := &o.Timeouts
 	t.Hello = cmp.Or(t.Hello, 10*time.Second)

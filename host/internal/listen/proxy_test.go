@@ -216,16 +216,22 @@ func TestProxyProtocolCountsClients(t *testing.T) {
 		o.Limits.ConnectionsPerAddress = 1
 	})
 	shake := func(source string) (net.Conn, error) {
-		conn := tls.Client(g.behind(g.addr, "PROXY TCP4 "+source+" 10.0.0.1 1234 443\r\n"), g.client)
+		header := "PROXY TCP4 " + source + " 10.0.0.1 1234 443\r\n"
+		if strings.Contains(source, ":") {
+			header = "PROXY TCP6 " + source + " ::1 1234 443\r\n"
+		}
+		conn := tls.Client(g.behind(g.addr, header), g.client)
 		return conn, conn.Handshake()
 	}
-	for _, source := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+	for _, source := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8:0:1::1"} {
 		_, err := shake(source)
 		require.NoError(t, err)
 	}
-	_, err := shake("192.0.2.2")
-	require.Error(t, err)
-	require.Equal(t, []string{ReasonAddress}, g.reasons())
+	for _, source := range []string{"192.0.2.2", "2001:db8::ffff:ffff:ffff:ffff"} { // whose network has one
+		_, err := shake(source)
+		require.Error(t, err)
+	}
+	require.Equal(t, []string{ReasonAddress, ReasonAddress}, g.reasons())
 }
 
 // A stranger's header is no header.

@@ -258,7 +258,7 @@ func (s *Server) countAddress(c *conn) (reason string) {
 }
 
 func (s *Server) countLocked(c *conn) (reason string) {
-	addr, per := c.remote.Addr(), s.o.Limits.ConnectionsPerAddress
+	addr, per := countedAs(c.remote.Addr()), s.o.Limits.ConnectionsPerAddress
 	switch {
 	case per <= 0:
 		return ""
@@ -268,6 +268,16 @@ func (s *Server) countLocked(c *conn) (reason string) {
 	s.perAddr[addr]++
 	c.counted = addr
 	return ""
+}
+
+// countedAs is what stands for a client among those that are counted: of IPv6, the network of 64
+// bits that anybody gets who gets an address.
+func countedAs(addr netip.Addr) netip.Addr {
+	if addr.Is6() {
+		network, _ := addr.Prefix(64) // fails for no such address
+		return network.Addr()
+	}
+	return addr
 }
 
 // remove forgets c.

@@ -52,11 +52,7 @@ func (l *loader) policy(item document.Value) model.Policy {
 	}
 	// What follows, when it is wrong, leaves a policy that can be bound to see what else is.
 	p.OnError = item.Field("on_error").OneOf(model.OnErrorDeny, model.OnErrorSkip, model.OnErrorFail)
-	if isolation := item.Field("isolation"); isolation.Text() == "fresh" {
-		isolation.Report("", `"pooled": fresh instances are not served yet`)
-	} else {
-		p.Isolation = isolation.OneOf(model.IsolationPooled)
-	}
+	p.Isolation = item.Field("isolation").OneOf(model.IsolationPooled, model.IsolationFresh)
 	p.Fuel = uint64(item.Field("fuel").Int(1000, 1e15))
 	p.Memory = uint64(item.Field("memory").Size(64<<10, 4<<30))
 	return p

@@ -46,6 +46,7 @@ func (m *module) readCode(r *reader) error {
 func (b *body) note(m *module, events []event) {
 	b.loopFirst = events[0].kind == loop && events[0].targeted
 	for i := range events {
+		m.marks = m.marks || events[i].marks
 		switch e := &events[i]; e.kind {
 		case call:
 			if f := int(e.arg) - m.imports; f >= 0 {
@@ -108,6 +109,7 @@ const (
 	bulk   // memory and table operations that take time by the number on the stack's top
 	growth // memory.grow, table.grow
 	refFunc
+	change // one that only marks
 )
 
 // event is an instruction that rewriting looks at; those between count only by number.
@@ -115,6 +117,7 @@ type event struct {
 	kind     kind
 	shift    byte   // bulk, growth: units of fuel as a power of two
 	targeted bool   // block, loop, ifElse: a branch leads to the label
+	marks    bool   // changes state that only a new instance has as it was
 	at, next uint32 // offsets of the opcode and of what follows its immediates
 	plain    uint32 // cost of the instructions since the event before
 	arg      uint32 // label of a branch, function of a call
@@ -133,6 +136,7 @@ type scanner struct {
 	events []event
 	open   []uint32 // events of the open blocks
 	plain  uint32
+	global int // that was named last
 }
 
 // scan appends the events of function i, checking all that wazero's validator could be led
@@ -246,7 +250,11 @@ func (s *scanner) instruction() bool {
 		s.prefixed(at)
 	default:
 		s.immediates(op)
-		s.plain++
+		if op == 0x26 || op == 0x24 && s.err == nil && s.m.opaque[s.global] {
+			s.event(change, at, 0).marks = true
+		} else {
+			s.plain++
+		}
 	}
 	return false
 }
@@ -315,9 +323,13 @@ func (s *scanner) prefixed(at int) {
 		return
 	case 9: // data.drop
 		s.segment()
-		s.plain++
+		s.event(change, at, 0).marks = true
 		return
-	case 13, 16: // elem.drop, table.size
+	case 13: // elem.drop
+		s.u32()
+		s.event(change, at, 0).marks = true
+		return
+	case 16: // table.size
 		s.u32()
 		s.plain++
 		return
@@ -340,7 +352,7 @@ func (s *scanner) prefixed(at int) {
 		s.index("table", s.m.tables)
 	case 15: // table.grow
 		s.index("table", s.m.tables)
-		s.event(growth, at, 0)
+		s.event(growth, at, 0).marks = true
 		return
 	case 17: // table.fill
 		s.index("table", s.m.tables)
@@ -348,7 +360,8 @@ func (s *scanner) prefixed(at int) {
 		s.fail("unknown opcode 0xfc %d", op)
 		return
 	}
-	s.event(bulk, at, 0).shift = shift
+	e := s.event(bulk, at, 0)
+	e.shift, e.marks = shift, shift == 0 // those of tables
 }
 
 func (s *scanner) segment() {
@@ -366,7 +379,7 @@ func (s *scanner) immediates(op byte) {
 	case op >= 0x20 && op <= 0x22:
 		s.index("local", s.body.locals)
 	case op == 0x23, op == 0x24:
-		s.index("global", s.m.globals)
+		s.global = s.index("global", s.m.globals)
 	case op == 0x25, op == 0x26:
 		s.index("table", s.m.tables)
 	case op >= 0x28 && op <= 0x3e:

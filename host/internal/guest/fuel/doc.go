@@ -38,6 +38,13 @@
 // more than 8 KiB of frames below them. All other calls are free: what they can add is
 // bounded by the call graph. Below zero the module traps.
 //
+// # State
+//
+// All that code can change is to be put back by a host that wants an instance as it was: the
+// mutable globals of numbers become exports, named by [State], and what a host can read but
+// not put back, such as the entries of tables, is marked in the global [Changed] when it
+// changes.
+//
 // # What else changes
 //
 // The start function becomes the export [Start], so that the host may fill the counters

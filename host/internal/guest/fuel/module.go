@@ -45,8 +45,11 @@ type module struct {
 	tables    int
 	memories  int
 	globals   int
-	mutable   int
-	start     int // -1 is none
+	mutable   int    // globals
+	numbers   []int  // indices of the mutable globals of numbers
+	opaque    []bool // by global index: mutable, and of a type that the host cannot read and set
+	marks     bool   // some code marks
+	start     int    // -1 is none
 	exports   map[string]bool
 	exported  []bool // by function index
 	taken     []bool // by function index: can be called through a table
@@ -286,12 +289,17 @@ func (m *module) readMemories(r *reader) {
 
 func (m *module) readGlobals(r *reader) {
 	m.globals = r.count("globals", 4, maxGlobals)
-	for range m.globals {
+	m.opaque = make([]bool, m.globals)
+	for i := range m.globals {
+		kind := r.b[min(r.pos, len(r.b)-1)]
 		r.valueType()
 		switch r.byte() {
 		case 0:
 		case 1:
 			m.mutable++
+			if m.opaque[i] = kind < 0x7c; !m.opaque[i] { // i32, i64, f32, f64
+				m.numbers = append(m.numbers, i)
+			}
 		default:
 			r.fail("bad mutability of a global")
 		}

@@ -159,7 +159,7 @@ func (p *plan) charge(events []event, labels []label) (uint32, []label) {
 			cost += p.callCost(e.arg)
 		case callIndirect:
 			cost += 1 + p.calleePays
-		case bulk, growth, refFunc:
+		case bulk, growth, refFunc, change:
 			cost++
 		}
 		cost += e.plain

@@ -1,6 +1,9 @@
 package fuel
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // The exports that a rewritten module gets.
 const (
@@ -13,7 +16,20 @@ const (
 	// Start is the function that was the module's start function; to be called once before
 	// all others. It is absent when there was none.
 	Start = reservedPrefix + "start"
+	// Changed is a mutable i32 global that is not 0 after code has changed a table, dropped
+	// a segment, or set a global of vectors or references: no host can take that back. It is
+	// absent when the module has no such code.
+	Changed = reservedPrefix + "changed"
+
+	global = reservedPrefix + "global."
 )
+
+// State is the name of the export of the module's nth mutable global of numbers, from 0 on.
+// Those and linear memory are all that code can change without marking [Changed].
+func State(n int) string { return global + strconv.Itoa(n) }
+
+// changed is the index of the global behind [Changed].
+func (m *module) changed() uint32 { return uint32(m.globals + 2 + len(m.refs)) }
 
 // Options change how modules are rewritten. The zero value is right for a gateway.
 type Options struct {
@@ -95,7 +111,11 @@ func (m *module) addTypes() {
 }
 
 func (m *module) addGlobals() {
-	g := grown(m.sections[globalID], 2+len(m.refs))
+	n := 2 + len(m.refs)
+	if m.marks {
+		n++
+	}
+	g := grown(m.sections[globalID], n)
 	g = append(g, 0x7e, 1, 0x42, 0, 0x0b) // i64 mutable, i64.const 0
 	g = append(g, 0x7f, 1, 0x41, 0, 0x0b) // i32 mutable, i32.const 0
 	byGlobal := make([]int, len(m.refs))
@@ -106,17 +126,29 @@ func (m *module) addGlobals() {
 		g = append(g, 0x70, 0, 0xd2) // funcref, ref.func
 		g = append(appendU32(g, uint32(f)), 0x0b)
 	}
+	if m.marks {
+		g = append(g, 0x7f, 1, 0x41, 0, 0x0b)
+	}
 	m.sections[globalID] = g
 }
 
 func (m *module) addExports() {
-	n := 2
+	n := 2 + len(m.numbers)
 	if m.start >= 0 {
+		n++
+	}
+	if m.marks {
 		n++
 	}
 	e := grown(m.sections[exportID], n)
 	e = appendU32(append(appendName(e, Global), 3), uint32(m.globals))
 	e = appendU32(append(appendName(e, StackGlobal), 3), uint32(m.globals+1))
+	for i, g := range m.numbers {
+		e = appendU32(append(appendName(e, State(i)), 3), uint32(g))
+	}
+	if m.marks {
+		e = appendU32(append(appendName(e, Changed), 3), m.changed())
+	}
 	if m.start >= 0 {
 		e = appendU32(append(appendName(e, Start), 0), uint32(m.start))
 	}

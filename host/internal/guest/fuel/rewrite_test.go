@@ -301,3 +301,66 @@ func TestNames(t *testing.T) {
 	_, ok = fuel.CustomSection(nil, "other")
 	require.False(t, ok)
 }
+
+// TestState: everything that code can change is an export that the host can set, or marked.
+func TestState(t *testing.T) {
+	m := &Module{Memories: [][2]int{{1, 2}}, Tables: [][2]int{{2, 5}}, DataCount: true}
+	m.Global(I64, false, I64Const(9)...)
+	m.Global(I32, true, I32Const(1)...)
+	vector := m.Global(V128, true, Cat([]byte{0xfd, 12}, make([]byte, 16))...)
+	m.Global(F64, true, append([]byte{0x44}, make([]byte, 8)...)...)
+	reference := m.Global(Funcref, true, RefNull...)
+	m.Global(F32, true, append([]byte{0x43}, make([]byte, 4)...)...)
+	m.Global(I64, true, I64Const(-1)...)
+	m.Data(-1, []byte("x"))
+	zeros := Cat(I32Const(0), I32Const(0), I32Const(0))
+	cases := map[string]struct {
+		code []byte
+		mark uint64
+	}{
+		"nothing":           {Nop, 0},
+		"set a number":      {Cat(I32Const(5), GlobalSet(1)), 0},
+		"set a vector":      {Cat(GlobalGet(vector), GlobalSet(vector)), 1},
+		"set a reference":   {Cat(RefNull, GlobalSet(reference)), 1},
+		"get a reference":   {Cat(GlobalGet(reference), Drop), 0},
+		"table.set":         {Cat(I32Const(0), RefNull, []byte{0x26, 0}), 1},
+		"table.get":         {Cat(I32Const(0), []byte{0x25, 0}, Drop), 0},
+		"table.size":        {Cat([]byte{0xfc, 16, 0}, Drop), 0},
+		"table.grow":        {Cat(RefNull, I32Const(1), TableGrow, Drop), 1},
+		"table.fill":        {Cat(I32Const(0), RefNull, I32Const(0), []byte{0xfc, 17, 0}), 1},
+		"table.copy":        {Cat(zeros, []byte{0xfc, 14, 0, 0}), 1},
+		"table.init":        {Cat(zeros, []byte{0xfc, 12, 0, 0}), 1},
+		"elem.drop":         {[]byte{0xfc, 13, 0}, 1},
+		"memory.init":       {Cat(zeros, []byte{0xfc, 8, 0, 0}), 0},
+		"memory.fill":       {Cat(zeros, MemoryFill), 0},
+		"memory.copy":       {Cat(zeros, MemoryCopy), 0},
+		"memory.grow":       {Cat(I32Const(1), MemoryGrow, Drop), 0},
+		"data.drop":         {[]byte{0xfc, 9, 0}, 1},
+		"in a branch taken": {Cat(I32Const(1), If(Empty, []byte{0xfc, 9, 0})), 1},
+		"in a branch not":   {Cat(I32Const(0), If(Empty, []byte{0xfc, 9, 0})), 0},
+	}
+	for name, c := range cases {
+		m.Export(name, m.Func(none, nil, c.code))
+	}
+	m.Elements(0, 0)
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			mac := run(t, m.Bytes(), fuel.Options{})
+			_, _, err := mac.call(1e6, name)
+			require.NoError(t, err)
+			require.Equal(t, c.mark, mac.ExportedGlobal(fuel.Changed).Get())
+			var types []api.ValueType
+			for i := 0; ; i++ {
+				g, ok := mac.ExportedGlobal(fuel.State(i)).(api.MutableGlobal)
+				if !ok {
+					break
+				}
+				types = append(types, g.Type())
+			}
+			require.Equal(t, []api.ValueType{api.ValueTypeI32, api.ValueTypeF64, api.ValueTypeF32, api.ValueTypeI64}, types)
+		})
+	}
+	plain := &Module{}
+	plain.Func(Sig(nil, nil), nil, Nop)
+	require.Nil(t, run(t, plain.Bytes(), fuel.Options{}).ExportedGlobal(fuel.Changed))
+}

@@ -34,12 +34,14 @@ type writer struct {
 	f       int32
 	fuel    uint32 // indices of the globals
 	stack   uint32
+	changed uint32
 	scratch uint32 // index of the first of two i32 locals
 }
 
 func (p *plan) write(f int32, entry uint32, events []event) []byte {
 	b := &p.bodies[f]
-	w := &writer{p: p, f: f, fuel: uint32(p.globals), stack: uint32(p.globals + 1), scratch: uint32(b.locals)}
+	w := &writer{p: p, f: f, fuel: uint32(p.globals), stack: uint32(p.globals + 1),
+		changed: p.changed(), scratch: uint32(b.locals)}
 	wrapped := p.charges[f] || w.traps(events)
 	w.out = make([]byte, 0, len(b.code)+4*len(events)+32)
 	w.locals(b)
@@ -100,6 +102,10 @@ func (w *writer) locals(b *body) {
 
 func (w *writer) event(e *event) {
 	raw := w.p.current[e.at:e.next]
+	if e.marks { // before it, when nothing of it is on the stack's top
+		w.out = append(w.out, opI32Const, 1)
+		w.out = appendU32(append(w.out, opGlobalSet), w.changed)
+	}
 	switch e.kind {
 	case end:
 		if e.armCharge > 0 {

@@ -29,8 +29,13 @@ func answer(hook uint16) int64 {
 	return int64(uintptr(unsafe.Pointer(&result)))<<32 | int64(len(result))
 }
 
+// configure decodes once: what it warms up stays warm with isolation fresh.
+//
 //go:wasmexport wg_configure
-func configure(n int32) int64 { return answer(1) }
+func configure(n int32) int64 {
+	benchJSON(1)
+	return answer(1)
+}
 
 //go:wasmexport wg_authorize
 func authorize(n int32) int64 { return answer(3) }
@@ -102,6 +107,39 @@ func benchSort(n int32) int64 {
 		total += int64(s[100]) + int64(len(m))
 	}
 	return total
+}
+
+var (
+	kept   [][]byte
+	counts = map[string]int{}
+)
+
+// remember keeps the request where a program keeps things, and grows the heap.
+//
+//go:wasmexport wg_identify
+func remember(n int32) int64 {
+	request := bytes.Clone(scratch[:n])
+	counts[string(request)]++
+	kept = append(kept, request, bytes.Repeat(request, 8<<20/len(request)))
+	return answer(4)
+}
+
+// decode does what a policy does that reads JSON with the standard library.
+//
+//go:wasmexport wg_observe
+func decode(n int32) int64 {
+	if benchJSON(1) == 0 {
+		panic("no claims")
+	}
+	return answer(10)
+}
+
+// window answers with the memory at the pointer and of the length in the request's id, which
+// is its first field of three.
+//
+//go:wasmexport wg_throttle
+func window(n int32) int64 {
+	return int64(binary.LittleEndian.Uint64(scratch[16+3*12:]))
 }
 
 func main() {}
