@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/guest/httpwasm"
 	"github.com/wasmgate/wasmgate/host/internal/guest/proxywasm"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/pipeline"
@@ -25,7 +27,12 @@ type adapters struct {
 }
 
 // foreignABIs are the ABIs that adapters serve.
-func foreignABIs() []*guest.ABI { return []*guest.ABI{proxywasm.ABI()} }
+func foreignABIs() []*guest.ABI { return []*guest.ABI{proxywasm.ABI(), httpwasm.ABI()} }
+
+// isCallback tells whether an export of a module of another ABI takes part in requests.
+func isCallback(export string) bool {
+	return proxywasm.IsCallback(export) || httpwasm.IsCallback(export)
+}
 
 // Foreign describes a module of another project's ABI: the callbacks that take its place of
 // hooks, and each of its imports with what it lets the plugin do. An empty name is none.
@@ -35,7 +42,7 @@ func Foreign(m *abi.Module) (name string, callbacks, imports, powers []string) {
 			continue
 		}
 		for _, e := range m.Exports {
-			if proxywasm.IsCallback(e.Name) {
+			if isCallback(e.Name) {
 				callbacks = append(callbacks, e.Name)
 			}
 		}
@@ -66,36 +73,48 @@ func bindingID(module *guest.Module, p *model.Policy) [32]byte {
 
 // bindFilter binds a plugin of another project's ABI.
 func (ps *policies) bindFilter(ctx context.Context, module *guest.Module, p *model.Policy) (*boundPolicy, error) {
+	if module.ABI() == httpwasm.Name {
+		return ps.bindHandler(ctx, module, p)
+	}
 	if p.Isolation != "" && p.Isolation != model.IsolationPooled {
 		return nil, &guest.Error{Plugin: p.Plugin, Kind: guest.KindConfig,
 			Err: fmt.Errorf("isolation %q, want %q: plugins of %s keep data from one request to the next", p.Isolation, model.IsolationPooled, module.ABI())}
 	}
-	calls := make(map[string]*observe.PluginMetrics)
-	b := &boundPolicy{digest: module.Digest(), capabilities: module.Imports(),
-		isolation: model.IsolationPooled, refs: 1}
-	for _, name := range slices.Sorted(maps.Keys(module.Exports())) {
-		calls[name] = ps.observer.Plugin(p.Plugin, name)
-		if proxywasm.IsCallback(name) {
-			b.hooks = append(b.hooks, name)
-		}
-	}
+	b, called := ps.foreign(module, p)
 	plugin, err := ps.adapters.proxyWasm.Bind(ctx, ps.engine, module, proxywasm.Binding{Name: p.Plugin, Config: configBytes(p.Config),
 		Upstreams: upstreamNames(&p.Grants), Fuel: p.Fuel, Memory: p.Memory, Skip: p.OnError == model.OnErrorSkip,
 		VMs: min(runtime.GOMAXPROCS(0), ps.instances), Gateway: p.Gateway, Metrics: customMetrics{ps.observer, p.Plugin},
-		Called: func(export string, took time.Duration, fuel uint64, kind guest.Kind) {
-			if m := calls[export]; m != nil {
-				m.Done(took, fuel, kind != "")
-				if kind != "" {
-					m.Trap(string(kind))
-				}
-			}
-		}})
+		Called: called})
 	if err != nil {
 		return nil, err
 	}
 	b.Policy = &pipeline.Policy{Filter: filter{plugin}, ID: bindingID(module, p), Name: p.Plugin, OnError: p.OnError}
 	b.background, b.close = plugin.Background(), plugin.Close
 	return b, nil
+}
+
+// foreign is a policy of a module of another ABI that is not bound yet, with what counts its
+// calls.
+func (ps *policies) foreign(module *guest.Module, p *model.Policy) (b *boundPolicy, called func(string, time.Duration, uint64, guest.Kind)) {
+	calls := make(map[string]*observe.PluginMetrics)
+	b = &boundPolicy{digest: module.Digest(), capabilities: module.Imports(),
+		isolation: cmp.Or(p.Isolation, model.IsolationPooled), refs: 1}
+	for _, name := range slices.Sorted(maps.Keys(module.Exports())) {
+		if isCallback(name) { // a module may export as many others as it likes, each a label
+			calls[name] = ps.observer.Plugin(p.Plugin, name)
+			b.hooks = append(b.hooks, name)
+		}
+	}
+	return b, func(export string, took time.Duration, fuel uint64, kind guest.Kind) {
+		m := calls[export]
+		if m == nil {
+			return
+		}
+		m.Done(took, fuel, kind != "")
+		if kind != "" {
+			m.Trap(string(kind))
+		}
+	}
 }
 
 // upstreamNames are the upstreams that a plugin may call by name: those that the grant http
@@ -147,8 +166,8 @@ func (s *filterStream) Request(ctx context.Context, h *pipeline.FilterHead) erro
 }
 
 // Response shows the plugin the response.
-func (s *filterStream) Response(ctx context.Context, r *exchange.Response, noBody bool) error {
-	return s.stream.ServeResponse(ctx, r, noBody)
+func (s *filterStream) Response(ctx context.Context, r *exchange.Response, about pipeline.Answered) error {
+	return s.stream.ServeResponse(ctx, r, about.NoBody)
 }
 
 // Reply writes the plugin's answer.

@@ -168,6 +168,8 @@ type Sandboxing struct {
 	Memory uint64
 	// Fuel is the policy's budget of one call; 0 is the engine's.
 	Fuel uint64
+	// Fresh makes an instance of a [Pool] as it was after its start, for each exchange.
+	Fresh bool
 }
 
 // Sandboxes makes instances of one plugin. It is safe for concurrent use. [Sandboxes.Close]
@@ -179,7 +181,7 @@ func (e *Engine) Sandboxes(m *Module, s Sandboxing) (*Sandboxes, error) {
 	if m.abi == nil {
 		return nil, &Error{Plugin: s.Name, Kind: KindModule, Err: errors.New("the module is for no other ABI")}
 	}
-	p := &Policy{name: s.Name, module: m.compiled, memory: s.Memory, fuel: s.Fuel,
+	p := &Policy{name: s.Name, module: m.compiled, memory: s.Memory, fuel: s.Fuel, fresh: s.Fresh,
 		host: hostState{powers: e.options.Powers, grants: newGrants(model.Grants{}), plugin: s.Name,
 			log: e.log.With("plugin", s.Name), now: e.options.Now}}
 	if p.memory == 0 {

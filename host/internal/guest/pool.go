@@ -41,6 +41,12 @@ func (p *Pool) instance(ctx context.Context) (*instance, error) {
 		box.Close()
 		return nil, err
 	}
+	if p.p.fresh {
+		if err := box.in.keep(); err != nil {
+			box.Close()
+			return nil, box.in.fault(0, KindModule, err)
+		}
+	}
 	return box.in, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -36,15 +37,24 @@ type FilterStream interface {
 	// Header that it changes it replaces as a whole. [exchange.ErrReplied] says that the
 	// plugin answers instead; any other error is a failure of the plugin. A Read of h.Body
 	// may return [exchange.ErrReplied], too, an [*exchange.BodyFault] for a failure of the
-	// plugin, and the errors of the body that it reads.
+	// plugin, and the errors of the body that it reads. After an error of Request h.Body is
+	// the body as it came, or one that fails: on_error may let the request go on with it.
 	Request(ctx context.Context, h *FilterHead) error
 	// Response shows the plugin the response, whoever made it, its own reply too, and leaves
-	// there what goes out. noBody says that it has none whatever its head says.
-	Response(ctx context.Context, r *exchange.Response, noBody bool) error
+	// there what goes out.
+	Response(ctx context.Context, r *exchange.Response, about Answered) error
 	// Reply writes the answer of a plugin that replied into the response, which is empty.
 	Reply(r *exchange.Response)
 	// Close ends the stream when the answer is out. It is called once.
 	Close(r *exchange.Response)
+}
+
+// Answered is what a filter may know of an answer besides itself.
+type Answered struct {
+	// NoBody says that it has no body whatever its head says (RFC 9110 6.4.1).
+	NoBody bool
+	// Failed says that the gateway made it, of an error.
+	Failed bool
 }
 
 // FilterHead is a request as a filter sees it.
@@ -116,25 +126,56 @@ func (r *request) filterOne(p *Policy) error {
 	f := &r.filters[len(r.filters)-1]
 	before := r.x.Header
 	h := r.filterHead()
-	body, target := h.Body, h.Target
+	target, client := h.Target, newFilterBody(h.Body)
+	if client != nil {
+		h.Body = client
+	}
 	err = stream.Request(r.x.Context, &h)
 	switch {
 	case errors.Is(err, exchange.ErrReplied):
 		r.replied(f)
 		return errAnswered
+	case client != nil && client.err != nil: // no fault of this plugin's
+		f.over = true
+		return r.filteredBody(bodyProblem(client.err))
 	case errors.Is(err, exchange.ErrBodyTooLarge):
 		return problem.New(problem.RequestTooLarge, err)
 	case err != nil:
 		f.over = true
-		return r.filterFailed(p, err)
+		if err := r.filterFailed(p, err); err != nil {
+			return err
+		}
+		r.replaceBody(client, &h)
+		return nil
 	}
 	r.takeHead(&h, target, &before)
-	if h.Body != nil && h.Body != body {
-		f.body = &filterBody{Reader: h.Body}
-		f.body.inner, _ = h.Body.(exchange.Interrupter)
-		r.x.Wrap(f.body, h.Length)
-	}
+	f.body = r.replaceBody(client, &h)
 	return nil
+}
+
+// newFilterBody is a body whose end is to be known; nil is none.
+func newFilterBody(body io.Reader) *filterBody {
+	if body == nil {
+		return nil
+	}
+	b := &filterBody{Reader: body}
+	b.inner, _ = body.(exchange.Interrupter)
+	return b
+}
+
+// replaceBody makes the body that a filter left that of the request. nil says that it is
+// the one that the filter got.
+func (r *request) replaceBody(client *filterBody, h *FilterHead) *filterBody {
+	switch b, own := h.Body.(*filterBody); {
+	case own && b == client, h.Body == nil && client == nil:
+		return nil
+	case h.Body == nil:
+		r.x.SetBody(nil)
+		return nil
+	}
+	b := newFilterBody(h.Body)
+	r.x.Wrap(b, h.Length)
+	return b
 }
 
 // filterHead is the request as it is now.
@@ -273,11 +314,20 @@ func (r *request) filterResponse() error {
 			continue
 		}
 		resp := &r.x.Response
-		noBody := r.x.Method == "HEAD" || resp.Status == 204 || resp.Status == 304
-		err := f.stream.Response(r.x.Context, resp, noBody)
+		upstream := &answerBody{ReadCloser: resp.Stream}
+		if resp.Stream != nil {
+			resp.Stream = upstream
+		}
+		err := f.stream.Response(r.x.Context, resp, Answered{Failed: r.problem != nil,
+			NoBody: r.x.Method == "HEAD" || resp.Status == 204 || resp.Status == 304})
+		if resp.Stream == upstream {
+			resp.Stream = upstream.ReadCloser
+		}
 		switch {
 		case errors.Is(err, exchange.ErrReplied):
 			r.replied(f)
+		case err != nil && upstream.err != nil, errors.Is(err, exchange.ErrBodyTooLarge):
+			r.fail(problem.New(problem.BadGateway, fmt.Errorf("plugin %q: %w", f.policy.Name, err)))
 		case err != nil:
 			f.over = true
 			if err := r.filterFailed(f.policy, err); err != nil {
@@ -286,6 +336,21 @@ func (r *request) filterResponse() error {
 		}
 	}
 	return nil
+}
+
+// answerBody is an answer's body as a filter gets it, with the error that ended it.
+type answerBody struct {
+	io.ReadCloser
+	err error
+}
+
+// Read implements io.Reader.
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
 }
 
 // filterFailed is failed for a filter.

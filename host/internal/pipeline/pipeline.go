@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -242,7 +243,8 @@ func (r *request) cached() error {
 		if p.cacheKey == nil && !p.bypass {
 			continue
 		}
-		request := cache.Request{Key: r.cacheKey(p.cacheKey), TTL: p.cacheTTL, Bypass: p.bypass,
+		request := cache.Request{Key: r.cacheKey(p.cacheKey), TTL: p.cacheTTL,
+			Bypass:      p.bypass || r.method != r.x.Method, // a policy made another method of it
 			PerIdentity: p.cacheKey.perIdentity(), Group: r.route.Cache}
 		status, err := r.snap.Cache.Serve(r.x, request, r.integrate)
 		r.cacheStatus = string(status)
@@ -262,7 +264,7 @@ func (r *request) cached() error {
 // (CVE-2026-2836, CVE-2026-30246).
 func (r *request) cacheKey(v value) [32]byte {
 	b := r.buf[:0]
-	for _, s := range [...]string{r.route.API.ID, r.route.API.Stage, r.route.Key, r.x.Authority, r.path} {
+	for _, s := range [...]string{r.route.API.ID, r.route.API.Stage, r.route.Key, cmp.Or(r.authority, r.x.Authority), r.path} {
 		b = appendPart(b, s)
 	}
 	r.buf = v.appendTuple(b, r)
