@@ -34,7 +34,11 @@ func ABI() *guest.ABI {
 	a := &guest.ABI{Name: Name, Module: hostModule, Functions: map[string]guest.HostFunction{}, Match: matches, Check: check}
 	for name, f := range functions() {
 		a.Functions[name] = guest.HostFunction{Signature: f.Signature, Power: f.power,
-			Call: func(b *guest.Sandbox, words []uint64) { f.call(b.Data.(*vm), words) }}
+			Call: func(b *guest.Sandbox, words []uint64) {
+				v := b.Data.(*vm)
+				v.box = b // a start function calls before the instance is there
+				f.call(v, words)
+			}}
 	}
 	return a
 }

@@ -31,10 +31,11 @@ type Binding struct {
 // Plugin is a module bound with a config. It is safe for concurrent use.
 type Plugin struct {
 	Binding
-	pool   *guest.Pool
-	logger *slog.Logger
-	line   func(level slog.Level, line []byte)
-	reads  atomic.Bool // it has read a request's body
+	pool      *guest.Pool
+	startFuel uint64
+	logger    *slog.Logger
+	line      func(level slog.Level, line []byte)
+	reads     atomic.Bool // it has read a request's body
 }
 
 // Bind starts a plugin: one that is returned has an instance whose start function has
@@ -46,7 +47,7 @@ func Bind(ctx context.Context, e *guest.Engine, m *guest.Module, b Binding) (*Pl
 		return nil, err
 	}
 	b.Fuel = sandboxes.Fuel()
-	p := &Plugin{Binding: b, logger: sandboxes.Logger(), line: sandboxes.Log}
+	p := &Plugin{Binding: b, startFuel: sandboxes.StartFuel(), logger: sandboxes.Logger(), line: sandboxes.Log}
 	p.pool, err = sandboxes.Pool(ctx, func() any { return &vm{p: p} }, p.boot)
 	if err != nil {
 		return nil, err
@@ -56,8 +57,6 @@ func Bind(ctx context.Context, e *guest.Engine, m *guest.Module, b Binding) (*Pl
 
 // boot runs what a guest runs once.
 func (p *Plugin) boot(ctx context.Context, box *guest.Sandbox) error {
-	v := box.Data.(*vm)
-	v.box = box
 	start := initialize
 	if !box.Has(start) {
 		start = run
@@ -65,7 +64,7 @@ func (p *Plugin) boot(ctx context.Context, box *guest.Sandbox) error {
 	if !box.Has(start) {
 		return nil
 	}
-	_, err := p.call(ctx, box, start, p.pool.StartFuel())
+	_, err := p.call(ctx, box, start, p.startFuel)
 	return err
 }
 
