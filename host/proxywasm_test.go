@@ -81,7 +81,7 @@ func TestProxyWasmBodies(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%d %s", r.ContentLength, body)
 	})
-	g := bound(t, u, "config: body", nil)
+	g := bound(t, u, "config: body, fuel: 500000000", nil)
 	g.each(t, func(t *testing.T, c *http.Client) {
 		a := send(t, c, "POST", site+"/a", "some words")
 		require.Equal(t, 200, a.StatusCode, a.body)
