@@ -15,7 +15,7 @@ func (v *vm) headers(id uint64) *headerMap {
 	s := v.stream()
 	switch id := uint32(id); {
 	case id == mapCallHeaders || id == mapCallTrailers:
-		if v.answer == nil || v.effective != rootID {
+		if v.answer == nil {
 			return nil
 		}
 		if m = &v.answer.headers; id == mapCallTrailers {
@@ -131,7 +131,7 @@ func (v *vm) buffer(id uint64) (b []byte, found bool) {
 			return s.response.buffer, true
 		}
 	case bufferCallBody:
-		if v.answer != nil && v.effective == rootID {
+		if v.answer != nil { // SDKs set the stream's context before they read it
 			return v.answer.body, true
 		}
 	case bufferVMConfig:

@@ -108,7 +108,7 @@ func (v *vm) open(ctx context.Context, facts Facts) (*Stream, error) {
 	}
 	defer v.leave()
 	if v.broken != nil {
-		return nil, v.broken
+		return nil, errBroken
 	}
 	s := &Stream{v: v, id: v.nextStream, facts: facts, wakes: make(chan struct{}, 1)}
 	for v.streams[s.id] != nil || s.id <= rootID { // after 2^32 streams

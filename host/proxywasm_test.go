@@ -1,0 +1,305 @@
+package host_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// goGuest compiles the plugin that is written with proxy-wasm's Go SDK.
+var goGuest = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "wasmgate-proxywasm-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "go.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s", "-o", out, ".")
+	cmd.Dir = "testdata/proxywasm/go"
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build plugin: %w: %s", err, text)
+	}
+	wasm, err := os.ReadFile(out)
+	return string(wasm), err
+})
+
+func goPlugin(t testing.TB) string {
+	t.Helper()
+	wasm, err := goGuest()
+	require.NoError(t, err)
+	return wasm
+}
+
+// passingThrough is an API whose policies stand at its root; each path goes to base.
+func passingThrough(base, policies string) string {
+	return document("x-wasmgate-api: {id: api}\nx-wasmgate-policies: ["+policies+"]", `/{proxy+}: {x-amazon-apigateway-any-method: {`+proxy(base+"/{proxy}")+`}}`)
+}
+
+// bound serves one plugin on one API.
+func bound(t *testing.T, u *upstream, policy string, more files) *gateway {
+	t.Helper()
+	content := files{"plugins/p.wasm": goPlugin(t), "apis/a.yaml": passingThrough(u.URL, "{plugin: p, "+policy+"}")}
+	for name, text := range more {
+		content[name] = text
+	}
+	return start(t, content)
+}
+
+func TestProxyWasmHeaders(t *testing.T) {
+	u := serve(t, nil)
+	g := bound(t, u, "config: headers", nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		a := get(t, c, site+"/a?q=%20", "X-Removed: r", "X-Kept: 1", "X-Kept: 2")
+		require.Equal(t, 200, a.StatusCode, a.body)
+		s := u.last(t)
+		assert.Equal(t, "/a?q=%20", s.target)
+		assert.Equal(t, "by the plugin", s.header.Get("X-Added"))
+		assert.NotContains(t, s.header, "X-Removed")
+		assert.Equal(t, []string{"1", "2"}, s.header["X-Kept"])
+		assert.Equal(t, "200", a.Header.Get("X-Status"))
+
+		a = send(t, c, "POST", site+"/moved/b", "body")
+		require.Equal(t, 200, a.StatusCode, a.body)
+		s = u.last(t)
+		assert.Equal(t, "PATCH /elsewhere/b?x=%2F&y other.test body", s.method+" "+s.target+" "+s.host+" "+s.body)
+	})
+	await(t, "on_log", func() bool { return strings.Contains(g.log.String(), "stream is done") })
+}
+
+func TestProxyWasmBodies(t *testing.T) {
+	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%d %s", r.ContentLength, body)
+	})
+	g := bound(t, u, "config: body, fuel: 500000000", nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		a := send(t, c, "POST", site+"/a", "some words")
+		require.Equal(t, 200, a.StatusCode, a.body)
+		assert.Equal(t, "12 <SOME WORDS> seen", a.body)
+		assert.Equal(t, int64(20), a.ContentLength)
+		a = get(t, c, site+"/a")
+		assert.Equal(t, "0  seen", a.body)
+		long := strings.Repeat("x", 1<<20)
+		a = send(t, c, "POST", site+"/a", long)
+		assert.True(t, a.body == "1048578 <"+strings.ToUpper(long)+"> seen", "%d: %d bytes, %.100q", a.StatusCode, len(a.body), a.body)
+		a = send(t, c, "POST", site+"/a", strings.Repeat("x", 9<<20))
+		assert.Equal(t, 413, a.StatusCode, "more than a plugin may hold back: nothing that is cut is passed on as whole")
+		a = send(t, c, "HEAD", site+"/a", "")
+		assert.Equal(t, 200, a.StatusCode)
+	})
+}
+
+func TestProxyWasmStreams(t *testing.T) {
+	u := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.ContentLength) })
+	g := bound(t, u, "config: stream", nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		a := send(t, c, "POST", site+"/a", strings.Repeat("x", 9<<20))
+		require.Equal(t, 200, a.StatusCode, a.body)
+		assert.Equal(t, "9437184", a.body, "what the plugin does not touch keeps its length")
+	})
+}
+
+func TestProxyWasmReplies(t *testing.T) {
+	u := serve(t, nil)
+	g := bound(t, u, "config: waf", files{
+		"apis/mock.yaml": document(`x-wasmgate-api: {id: mocked}`, at("/a", "x-wasmgate-policies: [{plugin: p, config: waf}]", `x-amazon-apigateway-integration: {type: mock, requestTemplates: {application/json: '{"statusCode": 200}'}, responses: {default: {statusCode: "200"}}}`)),
+	})
+	g.each(t, func(t *testing.T, c *http.Client) {
+		before := u.count()
+		a := send(t, c, "POST", site+"/a", "an attack")
+		assert.Equal(t, "403 blocked yes", fmt.Sprint(a.StatusCode, " ", a.body, " ", a.Header.Get("X-Passed")))
+		assert.Equal(t, "text/plain", a.Header.Get("Content-Type"))
+		assert.Equal(t, before, u.count(), "the upstream is not called")
+		a = send(t, c, "POST", site+"/a", "no harm")
+		assert.Equal(t, 200, a.StatusCode)
+		assert.Equal(t, "no harm", u.last(t).body)
+		a = send(t, c, "POST", "https://mocked.execute-api.localhost/a", "an attack", "Content-Type: application/json")
+		assert.Equal(t, 403, a.StatusCode, "a body that no integration reads is shown all the same")
+	})
+}
+
+func TestProxyWasmCalls(t *testing.T) {
+	u := serve(t, nil)
+	auth := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "auth.test" || r.URL.Query().Get("key") != "good" {
+			w.WriteHeader(403)
+			io.WriteString(w, "no such key")
+			return
+		}
+		io.WriteString(w, "alice")
+	})
+	g := bound(t, u, fmt.Sprintf("config: auth, grants: {http: {auth: %q}}", auth.URL), nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		a := send(t, c, "POST", site+"/a", "body", "X-Key: good")
+		require.Equal(t, 200, a.StatusCode, a.body)
+		assert.Equal(t, "alice", u.last(t).header.Get("X-User"))
+		assert.Equal(t, "yes", a.Header.Get("X-Passed"))
+		a = send(t, c, "POST", site+"/a", "body", "X-Key: bad")
+		assert.Equal(t, "401 refused: no such key Key yes", fmt.Sprint(a.StatusCode, " ", a.body, " ", a.Header.Get("Www-Authenticate"), " ", a.Header.Get("X-Passed")))
+		var clients sync.WaitGroup
+		for i := range 30 {
+			clients.Go(func() { // waited for below
+				key, want := "good", 200
+				if i%3 == 0 {
+					key, want = "bad", 401
+				}
+				if a := get(t, c, site+"/a", "X-Key: "+key); a.StatusCode != want {
+					t.Errorf("status %d, want %d", a.StatusCode, want)
+				}
+			})
+		}
+		clients.Wait()
+	})
+	auth.Close()
+	a := get(t, g.h1, site+"/a", "X-Key: good")
+	assert.Equal(t, "401 refused: the upstream cannot be reached", fmt.Sprint(a.StatusCode, " ", a.body))
+}
+
+func TestProxyWasmCallsOnlyWhatIsGranted(t *testing.T) {
+	u := serve(t, nil)
+	g := bound(t, u, "config: auth", nil)
+	a := get(t, g.h1, site+"/a")
+	isError(t, a, 500, "InternalServerErrorException", "Internal server error") // its SDK panics
+	assert.Zero(t, u.count())
+}
+
+func TestProxyWasmTraps(t *testing.T) {
+	u := serve(t, nil)
+	for onError, status := range map[string]int{"fail": 500, "deny": 403, "skip": 200} {
+		t.Run(onError, func(t *testing.T) {
+			g := bound(t, u, "config: panic, on_error: "+onError, nil)
+			g.each(t, func(t *testing.T, c *http.Client) {
+				for range 3 {
+					a := send(t, c, "POST", site+"/a", "body", "X-Panic: me")
+					assert.Equal(t, status, a.StatusCode, a.body)
+					a = send(t, c, "POST", site+"/a", "body")
+					assert.Equal(t, 200, a.StatusCode, "the next request is served by a new instance: %s", a.body)
+					assert.Equal(t, "body", u.last(t).body)
+				}
+			})
+			assert.Equal(t, 6.0, g.metric("wasmgate_plugin_traps_total", `plugin="p"`))
+			assert.Contains(t, g.log.String(), "panic: asked for by me", "the guest's last words")
+		})
+	}
+}
+
+func TestProxyWasmSharedData(t *testing.T) {
+	u := serve(t, nil)
+	g := bound(t, u, "config: counter", nil)
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() { // waited for below
+			for range 25 {
+				get(t, g.h1, site+"/a")
+			}
+		})
+	}
+	clients.Wait()
+	get(t, g.h2, site+"/a")
+	assert.Equal(t, "101", u.last(t).header.Get("X-Count"), "over all instances, nothing is lost")
+	// The same plugin with another config beside it starts anew, and resets nothing.
+	g.update(files{"apis/b.yaml": document("x-wasmgate-api: {id: b}", at("/b", "x-wasmgate-policies: [{plugin: p, config: headers}]", proxy(u.URL)))})
+	get(t, g.h1, site+"/a")
+	assert.Equal(t, "102", u.last(t).header.Get("X-Count"), "a plugin that did not change keeps its data over a reload")
+}
+
+func TestProxyWasmBesideAllRequests(t *testing.T) {
+	u := serve(t, nil)
+	wasm := goPlugin(t)
+	g := start(t, files{"plugins/receiver.wasm": wasm, "plugins/ticker.wasm": wasm, "plugins/sender.wasm": wasm,
+		"apis/_gateway.yaml": "x-wasmgate-policies: [{plugin: receiver, config: receiver}, {plugin: ticker, config: ticker}]\n",
+		"apis/a.yaml":        passingThrough(u.URL, "{plugin: sender, config: sender}")})
+	for range 5 {
+		a := get(t, g.h1, site+"/a")
+		require.Equal(t, 200, a.StatusCode, a.body)
+	}
+	await(t, "five items", func() bool { return g.metric("wasmgate_custom_received_items_total", `plugin="receiver"`) == 5 })
+	await(t, "ticks", func() bool { return g.metric("wasmgate_custom_ticks_total") > 3 })
+	for _, p := range g.status().Policies {
+		if p.Plugin == "receiver" {
+			assert.Equal(t, "gateway", p.Bound)
+		}
+	}
+	g.update(files{"apis/_gateway.yaml": "x-wasmgate-policies: [{plugin: receiver, config: receiver}]\n"})
+	ticks := g.metric("wasmgate_custom_ticks_total")
+	get(t, g.h1, site+"/a")
+	await(t, "six items", func() bool { return g.metric("wasmgate_custom_received_items_total") == 6 })
+	assert.LessOrEqual(t, g.metric("wasmgate_custom_ticks_total"), ticks+1, "a plugin that is gone ticks no more")
+}
+
+func TestProxyWasmWithoutAnyRoute(t *testing.T) {
+	g := start(t, files{"plugins/ticker.wasm": goPlugin(t), "apis/_gateway.yaml": "x-wasmgate-policies: [{plugin: ticker, config: ticker}]\n"})
+	await(t, "ticks", func() bool { return g.metric("wasmgate_custom_ticks_total") > 3 })
+}
+
+func TestProxyWasmDelays(t *testing.T) {
+	u := serve(t, nil)
+	g := bound(t, u, "config: delay", nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		var clients sync.WaitGroup
+		for range 20 {
+			clients.Go(func() { // waited for below
+				if a := send(t, c, "POST", site+"/a", "body"); a.StatusCode != 200 {
+					t.Errorf("status %d", a.StatusCode)
+				}
+			})
+		}
+		clients.Wait()
+	})
+}
+
+func TestProxyWasmProperties(t *testing.T) {
+	u := serve(t, nil)
+	g := bound(t, u, "config: properties", nil)
+	for protocol, c := range map[string]*http.Client{"HTTP/1.1": g.h1, "HTTP/2": g.h2} {
+		a := get(t, c, site+"/a?b=c")
+		require.Equal(t, 200, a.StatusCode, a.body)
+		assert.Equal(t, []string{"1", "2"}, a.Header["X-First"])
+		assert.Regexp(t, `^request.path=/a\?b=c <nil>
+request.protocol=`+protocol+` <nil>
+connection.tls_version=TLSv1.3 <nil>
+plugin_name=p <nil>
+request.url_path=/a <nil>
+request.query=b=c <nil>
+source.address=127.0.0.1:\d+ <nil>
+destination.address=127.0.0.1:\d+ <nil>
+port=true
+$`, a.body)
+	}
+}
+
+// A firewall with its rules needs limits that only its operator can know.
+func TestProxyWasmHeavy(t *testing.T) {
+	u := serve(t, nil)
+	const raised = "config: heavy, memory: 256MiB, fuel: 20000000000"
+	g := bound(t, u, raised, nil)
+	a := get(t, g.h1, site+"/a")
+	require.Equal(t, 200, a.StatusCode, a.body)
+	why := g.refused(files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: heavy, fuel: 20000000000}")})
+	assert.Contains(t, why, "memory")
+	why = g.refused(files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: heavy, memory: 256MiB}")})
+	assert.Contains(t, why, "the call used up its fuel")
+	assert.Equal(t, 200, get(t, g.h2, site+"/a").StatusCode, "the last good configuration serves on")
+}
+
+func TestProxyWasmHotLoad(t *testing.T) {
+	u := serve(t, nil)
+	g := bound(t, u, "config: headers", nil)
+	why := g.refused(files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: refuse}")})
+	assert.Contains(t, why, "the plugin refuses its config: proxy_on_configure returned false")
+	assert.Equal(t, "200", get(t, g.h1, site+"/a").Header.Get("X-Status"))
+	g.update(files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: waf}")})
+	assert.Equal(t, "yes", get(t, g.h1, site+"/a").Header.Get("X-Passed"))
+	why = g.refused(files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: waf, grants: {http: {a: 'ftp://x'}}}")})
+	assert.Contains(t, why, "http://host:port")
+}
