@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
@@ -168,12 +169,13 @@ func (s *Stream) ServeResponse(ctx context.Context, resp *exchange.Response, noB
 		s.responseTrailer.partial = resp.Stream != nil
 		trailers.CopyTo(s.responseTrailer.change())
 	}
+	var preceded []byte
 	s.responseBody = body{source: sourceOf(resp)}
 	s.responseLength = resp.Length
 	if noBody {
 		s.responseBody.source = nil
 	} else if len(written) > 0 {
-		s.precede(written, resp)
+		preceded = s.precede(written, resp)
 	}
 	isError := uint64(0)
 	if failed {
@@ -191,7 +193,7 @@ func (s *Stream) ServeResponse(ctx context.Context, resp *exchange.Response, noB
 	}
 	resp.Status = s.status
 	s.response.apply()
-	s.answer(resp, len(written) > 0 && !noBody)
+	s.answer(resp, preceded)
 	return nil
 }
 
@@ -206,32 +208,35 @@ func sourceOf(resp *exchange.Response) io.Reader {
 	return nil
 }
 
-// precede puts what the guest wrote before the upstream answered in front of its answer.
-func (s *Stream) precede(written []byte, resp *exchange.Response) {
+// precede puts what the guest wrote before the upstream answered in front of its answer, and
+// gives all of that as far as it is in memory.
+func (s *Stream) precede(written []byte, resp *exchange.Response) []byte {
 	b := &s.responseBody
-	switch {
-	case b.source == nil:
-		b.source, s.responseLength = bytes.NewReader(written), int64(len(written))
-		return
-	case resp.Stream == nil:
-		s.responseLength = int64(len(resp.Body))
+	if resp.Stream != nil {
+		b.source = io.MultiReader(bytes.NewReader(written), b.source)
+		if s.responseLength >= 0 {
+			s.responseLength += int64(len(written))
+		}
+		return written
 	}
-	if s.responseLength >= 0 {
-		s.responseLength += int64(len(written))
-	}
-	b.source = io.MultiReader(bytes.NewReader(written), b.source)
+	whole := slices.Concat(written, resp.Body)
+	b.source, s.responseLength = bytes.NewReader(whole), int64(len(whole))
+	return whole
 }
 
-// answer makes body and trailers of resp what the guest made of them; preceded says that it
-// had written something before the upstream answered.
-func (s *Stream) answer(resp *exchange.Response, preceded bool) {
+// answer makes body and trailers of resp what the guest made of them; preceded is what
+// [Stream.precede] gave.
+func (s *Stream) answer(resp *exchange.Response, preceded []byte) {
 	b := &s.responseBody
 	switch {
 	case b.wrote:
 		resp.SetBody(b.written)
+	case resp.Stream == nil && preceded != nil:
+		resp.SetBody(preceded)
+	case resp.Stream == nil:
 	case b.taken > 0 && b.ended:
 		resp.SetBody(b.kept)
-	case b.taken > 0 || preceded:
+	case b.taken > 0 || preceded != nil:
 		rest, length := b.rest(s.responseLength)
 		setStream(resp, rest, length)
 	}
