@@ -303,3 +303,30 @@ func TestProxyWasmHotLoad(t *testing.T) {
 	why = g.refused(files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: waf, grants: {http: {a: 'ftp://x'}}}")})
 	assert.Contains(t, why, "http://host:port")
 }
+
+// A plugin by the Rust SDK, which imports all there is and allocates by an export of its own.
+func TestProxyWasmByRust(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "rust.wasm")
+	text, err := exec.CommandContext(t.Context(), "sh", "testdata/proxywasm/rust/build.sh", out).CombinedOutput()
+	require.NoError(t, err, "build plugin: %s", text)
+	wasm, err := os.ReadFile(out)
+	require.NoError(t, err)
+	u := serve(t, nil)
+	side := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s %s %s", r.Method, r.Host, r.URL, body)
+	})
+	g := start(t, files{"plugins/p.wasm": string(wasm), "apis/a.yaml": passingThrough(u.URL, fmt.Sprintf("{plugin: p, config: wörld, grants: {http: {side: %q}}}", side.URL))})
+	g.each(t, func(t *testing.T, c *http.Client) {
+		a := get(t, c, site+"/a")
+		require.Equal(t, 200, a.StatusCode, a.body)
+		assert.Equal(t, "wörld", u.last(t).header.Get("X-Word"))
+		assert.Equal(t, "200 POST upstream.test /said?by=rust question", a.Header.Get("X-Said"))
+		a = get(t, c, site+"/hello")
+		assert.Equal(t, "200 hello wörld yes", fmt.Sprint(a.StatusCode, " ", a.body, " ", a.Header.Get("X-Rust")))
+		assert.Equal(t, "200 POST upstream.test /said?by=rust question", a.Header.Get("X-Said"), "its reply passes its own callbacks")
+		assert.Equal(t, 500, get(t, c, site+"/panic").StatusCode)
+		assert.Equal(t, 200, get(t, c, site+"/a").StatusCode)
+	})
+	await(t, "ticks", func() bool { return g.metric("wasmgate_custom_rust_ticks_total", `name="rust.ticks"`) > 3 })
+}

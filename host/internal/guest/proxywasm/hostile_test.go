@@ -127,16 +127,18 @@ func load(t testing.TB, e *guest.Engine, wasm []byte, b Binding) (*Plugin, error
 
 func unknown(m *assembled) { m.Import("env", "proxy_frobnicate", Sig(T(I32), T(I32))) }
 
-// TestRefusedAtLoad: what a module may be, and the exact reason why it is not served.
-func TestRefusedAtLoad(t *testing.T) {
-	e := engine(t)
-	plain := func(m *assembled) { m.allocator(I32Const(heap)); m.requestHeaders() }
-	forever := Loop(Empty, Br(0))
-	for _, c := range []struct {
-		name string
-		wasm []byte
-		want string
-	}{
+// refusedModule is a module that is not served, and a part of the reason.
+type refusedModule struct {
+	name string
+	wasm []byte
+	want string
+}
+
+func plain(m *assembled) { m.allocator(I32Const(heap)); m.requestHeaders() }
+
+// broken are modules that cannot be loaded.
+func broken() []refusedModule {
+	return []refusedModule{
 		{"unknown import", func() []byte {
 			m := &assembled{&Module{Memories: [][2]int{{1, -1}}}, nil}
 			unknown(m)
@@ -182,6 +184,13 @@ func TestRefusedAtLoad(t *testing.T) {
 			m.allocator(I32Const(heap))
 			m.export("proxy_on_tick", T(I32), nil)
 		}), `plugin "p": config: the plugin has no HTTP callback: it can only be bound to the whole gateway, where it runs beside all requests`},
+	}
+}
+
+// failing are modules whose start fails.
+func failing() []refusedModule {
+	forever := Loop(Empty, Br(0))
+	return []refusedModule{
 		{"configure traps", assemble(nil, func(m *assembled) { plain(m); m.configure(Unreachable) }), `plugin "p": proxy_on_configure: trap: `},
 		{"configure never ends", assemble(nil, func(m *assembled) { plain(m); m.configure(forever) }), `plugin "p": proxy_on_configure: fuel: the call used up its fuel`},
 		{"start never ends", assemble(nil, func(m *assembled) { plain(m); m.export("_initialize", nil, nil, forever) }), `plugin "p": _initialize: fuel: the call used up its fuel`},
@@ -211,7 +220,13 @@ func TestRefusedAtLoad(t *testing.T) {
 			m.export("_start", nil, nil, I32Const(1), Call(exit))
 			return m.Bytes()
 		}(), `plugin "p": _start: trap: guest ended itself with code 1`},
-	} {
+	}
+}
+
+// TestRefusedAtLoad: what a module may be, and the exact reason why it is not served.
+func TestRefusedAtLoad(t *testing.T) {
+	e := engine(t)
+	for _, c := range slices.Concat(broken(), failing()) {
 		began := time.Now()
 		_, err := load(t, e, c.wasm, Binding{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
