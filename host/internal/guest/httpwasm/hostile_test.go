@@ -91,6 +91,9 @@ func early() map[string]evil {
 	for name, text := range map[string]string{"relative": "a", "absolute": "http://other/", "uri with a blank": "/a b", "uri with a break": "/a\r\nX: y", "fragment": "/a#b", "asterisk": "*", "half escape": "/%2", "query alone": "?a"} {
 		out[name] = wild("set_uri", func(h *Handler) [][]byte { return [][]byte{h.Text(text)} })
 	}
+	out["asterisk of another method"] = evil{func(h *Handler) []byte {
+		return Cat(h.Call("set_method", h.Text("OPTIONS")), h.Call("set_uri", h.Text("*")), h.Call("set_method", h.Text("GET")))
+	}, guest.KindTrap, `set_method: "GET" for the URI "*", want OPTIONS`}
 	for _, kind := range []int64{0, 1, 2, 3} {
 		for name, field := range map[string][2]string{"name with a blank": {"a b", "c"}, "name with a break": {"a\n", "c"}, "no name": {"", "c"}, "value with a break": {"a", "b\r\nc: d"}, "value with a NUL": {"a", "b\x00"}, "colon": {":path", "/"}} {
 			for _, f := range []string{"set_header_value", "add_header_value"} {
@@ -207,7 +210,9 @@ func TestHostile(t *testing.T) {
 // What a failed guest has read of a body is not lost, or makes what goes on fail.
 func TestBodyAfterAFailure(t *testing.T) {
 	h := NewHandler()
-	two := func(kind int64) []byte { return Cat(h.Call("read_body", I32Const(kind), I32Const(Room), I32Const(2)), Drop) }
+	two := func(kind int64) []byte {
+		return Cat(h.Call("read_body", I32Const(kind), I32Const(Room), I32Const(2)), Drop)
+	}
 	p := bind(t, h.Build(Cat(two(0), Unreachable), nowhere), httpwasm.Binding{}, guest.Options{})
 	r := message{body: "12345", chunked: true}.request()
 	require.Error(t, p.Open(facts).ServeRequest(context.Background(), r))
