@@ -140,13 +140,19 @@ func TestHTTPWasmExamples(t *testing.T) {
 			g.each(t, func(t *testing.T, c *http.Client) { test(t, g, c) })
 		})
 	}
+}
+
+// A plugin that refuses its config, or ends at its start, is not served.
+func TestHTTPWasmRefusesToStart(t *testing.T) {
+	u := serve(t, nil)
 	t.Run("redact", func(t *testing.T) {
 		g := handler(t, u, kitGuest(t, "examples/redact"), ", config: \"open sesame, open sesame again\"")
-		assert.Equal(t, "POST /x text", send(t, g.h2, "POST", site+"/x", "text").body)
+		assert.Equal(t, "POST /x", send(t, g.h2, "POST", site+"/x", "text").body)
+		assert.Equal(t, "text", u.last(t).body)
 		// Without a config it refuses to start, and nothing changes.
 		content := through(u.URL, "[{plugin: p}]")
 		assert.Contains(t, g.refused(content), "wasm error: unreachable")
-		assert.Equal(t, "POST /x text", send(t, g.h1, "POST", site+"/x", "text").body)
+		assert.Equal(t, "POST /x", send(t, g.h1, "POST", site+"/x", "text").body)
 	})
 	t.Run("panic_on_start", func(t *testing.T) {
 		g := start(t, through(u.URL, "[]"))

@@ -88,13 +88,10 @@ func FuzzFunctions(f *testing.F) {
 	} {
 		f.Add([]byte(memory), bytes.Join(script, nil))
 	}
-	all := functions()
-	list := slices.Sorted(maps.Keys(all))
 	p := &Plugin{Binding: Binding{Name: "x", Config: []byte("config")}, logger: slog.New(slog.DiscardHandler), line: func(slog.Level, []byte) {}}
 	f.Fuzz(func(t *testing.T, memory, script []byte) {
-		guest := &room{memory: bytes.Clone(memory), fuel: 1_000_000}
 		s := p.Open(Facts{Protocol: "HTTP/1.1", Source: netip.MustParseAddrPort("192.0.2.1:1")})
-		v := &vm{p: p, box: guest, stream: s}
+		v := &vm{p: p, box: &room{memory: bytes.Clone(memory), fuel: 1_000_000}, stream: s}
 		q := &Request{Method: "POST", Target: "/x?y", Authority: "api.test", Header: &exchange.Header{}, Trailer: &exchange.Header{},
 			Body: strings.NewReader("request body"), Length: 12}
 		q.Header.Add("x-one", "1")
@@ -102,36 +99,45 @@ func FuzzFunctions(f *testing.F) {
 		resp.Header.Add("x-one", "1")
 		s.method, s.target, s.authority, s.length = q.Method, q.Target, q.Authority, q.Length
 		s.request.of, s.requestTrailer.of, s.requestBody.source = q.Header, q.Trailer, q.Body
-		trapped := false
-		for len(script) > 0 && !trapped {
-			if script[0] == 255 && !s.next {
-				s.next = true
-				s.forward(q)
-				s.begin(resp, false)
-			}
-			words := make([]uint64, 6)
-			for i := range 5 {
-				if len(script) >= 5+4*i {
-					words[i] = uint64(binary.LittleEndian.Uint32(script[1+4*i:]))
-				}
-			}
-			if script[0] != 255 {
-				trapped = trap(t, all[list[int(script[0])%len(list)]], v, words)
-				script = script[min(len(script), 21):]
-			} else {
-				script = script[1:]
-			}
-		}
-		if trapped {
+		if !play(t, v, script, q, resp) {
 			return
-		}
-		if !s.next {
-			s.forward(q)
-			s.begin(resp, false)
 		}
 		s.finish(resp)
 		writable(t, q, resp)
 	})
+}
+
+// play calls host functions as a script says, and lets the request go on where it says so
+// or at its end; false is a trap.
+func play(t *testing.T, v *vm, script []byte, q *Request, resp *exchange.Response) bool {
+	all := functions()
+	list := slices.Sorted(maps.Keys(all))
+	next := func() {
+		if s := v.stream; !s.next {
+			s.next = true
+			s.forward(q)
+			s.begin(resp, false)
+		}
+	}
+	for len(script) > 0 {
+		if script[0] == 255 {
+			next()
+			script = script[1:]
+			continue
+		}
+		words := make([]uint64, 6)
+		for i := range 5 {
+			if len(script) >= 5+4*i {
+				words[i] = uint64(binary.LittleEndian.Uint32(script[1+4*i:]))
+			}
+		}
+		if trap(t, all[list[int(script[0])%len(list)]], v, words) {
+			return false
+		}
+		script = script[min(len(script), 21):]
+	}
+	next()
+	return true
 }
 
 // writable wants a request and an answer that can be written, with bodies of the length

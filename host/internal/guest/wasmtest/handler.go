@@ -8,11 +8,11 @@ type Handler struct {
 	at        int // of the next text
 }
 
-const (
-	// Room is where a handler has room for RoomSize bytes.
-	Room     = 32 << 10
-	RoomSize = 1 << 20
-)
+// Room is where a handler has room for what host functions give.
+const Room = 32 << 10
+
+// RoomSize is how many bytes that is.
+const RoomSize = 1 << 20
 
 // NewHandler is a handler that imports every function of http_handler that there is.
 func NewHandler() *Handler {
