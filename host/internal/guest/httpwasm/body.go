@@ -32,14 +32,14 @@ func (b *body) read(p []byte) (n int, eof bool) {
 	}
 	for n < len(p) && !b.ended {
 		into := p[n:]
-		if !b.wrote {
-			into = into[:min(len(into), MaxBody-len(b.kept))]
+		if !b.wrote { // one byte more tells a body that is too long from its end
+			into = into[:min(len(into), MaxBody+1-len(b.kept))]
 		}
-		if len(into) == 0 {
+		m, err := b.source.Read(into)
+		if !b.wrote && len(b.kept)+m > MaxBody {
 			b.fail(exchange.ErrBodyTooLarge)
 			break
 		}
-		m, err := b.source.Read(into)
 		if !b.wrote {
 			b.kept = append(b.kept, into[:m]...)
 		}

@@ -195,6 +195,9 @@ func setMethod(v *vm, words []uint64) {
 	if err := http1.CheckMethod(method, true); err != nil {
 		panic(fmt.Errorf("set_method: %q: %w", method, err))
 	}
+	if s.target == "*" && method != "OPTIONS" { // RFC 9112 3.2.4
+		panic(fmt.Errorf("set_method: %q for the URI \"*\", want OPTIONS", method))
+	}
 	s.method = method
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
@@ -55,6 +56,8 @@ type Stream struct {
 	responseTrailer fields
 	responseBody    body
 	responseLength  int64
+	preceded        []byte // the answer with what the guest wrote before it, when it is in memory
+	early           int    // how much that is
 }
 
 // prefetched is how much of a request's body is taken in before the exchange has an
@@ -150,12 +153,31 @@ func (s *Stream) forward(r *Request) {
 
 // ServeResponse runs handle_response, unless the guest answered itself or failed. noBody says
 // that the answer has no body whatever its head says, failed that the gateway made it. After
-// an error resp is as it was.
+// an error resp is as it was, or has a body that fails.
 func (s *Stream) ServeResponse(ctx context.Context, resp *exchange.Response, noBody, failed bool) error {
 	if s.box == nil {
 		return nil
 	}
 	defer s.release()
+	s.begin(resp, noBody)
+	isError := uint64(0)
+	if failed {
+		isError = 1
+	}
+	_, err := s.p.call(ctx, s.box, onResponse, s.p.Fuel, s.context, isError)
+	if err == nil && s.responseBody.err != nil {
+		err = fmt.Errorf("read response body: %w", s.responseBody.err)
+	}
+	if err == nil {
+		s.finish(resp)
+	} else if resp.Stream != nil && s.responseBody.taken > s.early {
+		resp.Stream = &stream{s.responseBody.original(s.early), resp.Stream}
+	}
+	return err
+}
+
+// begin makes the guest's view of an answer: the upstream's with what the guest set before.
+func (s *Stream) begin(resp *exchange.Response, noBody bool) {
 	written, set, trailers := s.responseBody.written, s.response.own, s.responseTrailer.own
 	s.response, s.responseTrailer = fields{of: &resp.Header}, fields{of: &resp.Trailer}
 	if s.status == 0 {
@@ -173,26 +195,15 @@ func (s *Stream) ServeResponse(ctx context.Context, resp *exchange.Response, noB
 	if noBody {
 		s.responseBody.source = nil
 	} else if len(written) > 0 {
-		s.precede(written, resp)
+		s.preceded, s.early = s.precede(written, resp), len(written)
 	}
-	isError := uint64(0)
-	if failed {
-		isError = 1
-	}
-	_, err := s.p.call(ctx, s.box, onResponse, s.p.Fuel, s.context, isError)
-	if err == nil && s.responseBody.err != nil {
-		err = fmt.Errorf("read response body: %w", s.responseBody.err)
-	}
-	if err != nil {
-		if resp.Stream != nil && s.responseBody.taken > len(written) {
-			resp.Stream = &stream{s.responseBody.original(len(written)), resp.Stream}
-		}
-		return err
-	}
+}
+
+// finish makes resp what the guest made of the answer.
+func (s *Stream) finish(resp *exchange.Response) {
 	resp.Status = s.status
 	s.response.apply()
-	s.answer(resp, len(written) > 0 && !noBody)
-	return nil
+	s.answer(resp)
 }
 
 // sourceOf is an answer's body; nil is none.
@@ -206,32 +217,34 @@ func sourceOf(resp *exchange.Response) io.Reader {
 	return nil
 }
 
-// precede puts what the guest wrote before the upstream answered in front of its answer.
-func (s *Stream) precede(written []byte, resp *exchange.Response) {
+// precede puts what the guest wrote before the upstream answered in front of its answer, and
+// gives all of that as far as it is in memory.
+func (s *Stream) precede(written []byte, resp *exchange.Response) []byte {
 	b := &s.responseBody
-	switch {
-	case b.source == nil:
-		b.source, s.responseLength = bytes.NewReader(written), int64(len(written))
-		return
-	case resp.Stream == nil:
-		s.responseLength = int64(len(resp.Body))
+	if resp.Stream != nil {
+		b.source = io.MultiReader(bytes.NewReader(written), b.source)
+		if s.responseLength >= 0 {
+			s.responseLength += int64(len(written))
+		}
+		return written
 	}
-	if s.responseLength >= 0 {
-		s.responseLength += int64(len(written))
-	}
-	b.source = io.MultiReader(bytes.NewReader(written), b.source)
+	whole := slices.Concat(written, resp.Body)
+	b.source, s.responseLength = bytes.NewReader(whole), int64(len(whole))
+	return whole
 }
 
-// answer makes body and trailers of resp what the guest made of them; preceded says that it
-// had written something before the upstream answered.
-func (s *Stream) answer(resp *exchange.Response, preceded bool) {
+// answer makes body and trailers of resp what the guest made of them.
+func (s *Stream) answer(resp *exchange.Response) {
 	b := &s.responseBody
 	switch {
 	case b.wrote:
 		resp.SetBody(b.written)
+	case resp.Stream == nil && s.early > 0:
+		resp.SetBody(s.preceded)
+	case resp.Stream == nil:
 	case b.taken > 0 && b.ended:
 		resp.SetBody(b.kept)
-	case b.taken > 0 || preceded:
+	case b.taken > 0 || s.early > 0:
 		rest, length := b.rest(s.responseLength)
 		setStream(resp, rest, length)
 	}
