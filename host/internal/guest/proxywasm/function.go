@@ -1,9 +1,6 @@
 package proxywasm
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // function is a host function of the module env.
 type function struct {
@@ -105,8 +102,6 @@ func (f *function) serve(v *vm, w []uint64) {
 		w[0] = uint64(s)
 	}
 }
-
-var errAllocator = errors.New("the guest's allocator returned memory that it does not have")
 
 // give hands bytes to the guest: in memory of its allocator, whose place and length are
 // stored where it said.
