@@ -123,8 +123,8 @@ type scan struct {
 // dropped, so that pages which are written to no more do not cost for ever.
 const maxWritten = 128
 
-// pageRange is the kernel's struct page_region.
-type pageRange struct{ start, end, categories uint64 }
+// pageRange is the kernel's struct page_region, whose categories are not looked at.
+type pageRange struct{ start, end, _ uint64 }
 
 // scanQuestion is the kernel's struct pm_scan_arg (linux/fs.h).
 type scanQuestion struct {

@@ -131,6 +131,9 @@ func TestHeadsAtOnce(t *testing.T) {
 func (g *gate) heads() int {
 	g.Server.mu.Lock()
 	defer g.Server.mu.Unlock()
+	if len(g.Server.conns) == 0 { // it has not been accepted yet
+		return 0
+	}
 	c := g.Server.conns[0]
 	c.mu.Lock()
 	defer c.mu.Unlock()
