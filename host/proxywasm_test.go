@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -96,6 +97,68 @@ func TestProxyWasmBodies(t *testing.T) {
 		assert.Equal(t, 413, a.StatusCode, "more than a plugin may hold back: nothing that is cut is passed on as whole")
 		a = send(t, c, "HEAD", site+"/a", "")
 		assert.Equal(t, 200, a.StatusCode)
+	})
+}
+
+// A reply that comes while the client still sends goes out at once.
+func TestProxyWasmRepliesEarly(t *testing.T) {
+	u := serve(t, nil)
+	auth := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) })
+	g := bound(t, u, fmt.Sprintf("config: late, grants: {http: {auth: %q}}", auth.URL), nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		before := time.Now()
+		body, more := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), "POST", site+"/a", body)
+		require.NoError(t, err)
+		go func() { _, _ = io.WriteString(more, "the first piece") }() // ends with the pipe
+		resp, err := c.Do(req)                                         // nothing more is sent
+		require.NoError(t, err)
+		assert.Equal(t, 401, resp.StatusCode)
+		resp.Body.Close()
+		more.Close()
+		assert.Less(t, time.Since(before), 20*time.Second, "before the client's body times out")
+	})
+}
+
+// The same where the plugin breaks instead.
+func TestProxyWasmBreaksEarly(t *testing.T) {
+	u := serve(t, nil)
+	auth := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Break", "now") })
+	g := bound(t, u, fmt.Sprintf("config: late, grants: {http: {auth: %q}}", auth.URL), nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		before := time.Now()
+		body, more := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), "POST", site+"/a", body)
+		require.NoError(t, err)
+		go func() { _, _ = io.WriteString(more, "the first piece") }() // ends with the pipe
+		resp, err := c.Do(req)
+		require.NoError(t, err)
+		assert.Equal(t, 500, resp.StatusCode)
+		resp.Body.Close()
+		more.Close()
+		assert.Less(t, time.Since(before), 20*time.Second, "before the client's body times out")
+	})
+}
+
+func TestProxyWasmTrailers(t *testing.T) {
+	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		io.WriteString(w, "body")
+		w.(http.Flusher).Flush()
+		w.Header().Set("X-Sum", "s")
+	})
+	g := bound(t, u, "config: headers", nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", site+"/a", io.MultiReader(strings.NewReader("body")))
+		require.NoError(t, err)
+		req.Header.Set("Te", "trailers")
+		req.Trailer = http.Header{"X-Mine": {"m"}}
+		a := do(t, c, req)
+		require.Equal(t, 200, a.StatusCode, a.body)
+		assert.Equal(t, "body", a.body)
+		s := u.last(t)
+		assert.Equal(t, "1 m", s.trailer.Get("X-Trailer-Added")+" "+s.trailer.Get("X-Mine"))
+		assert.Equal(t, "2 s", a.Trailer.Get("X-Trailer-Added")+" "+a.Trailer.Get("X-Sum"))
 	})
 }
 
@@ -302,6 +365,42 @@ func TestProxyWasmHotLoad(t *testing.T) {
 	assert.Equal(t, "yes", get(t, g.h1, site+"/a").Header.Get("X-Passed"))
 	why = g.refused(files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: waf, grants: {http: {a: 'ftp://x'}}}")})
 	assert.Contains(t, why, "http://host:port")
+}
+
+// Requests, traps and reloads all at once: each request gets its own verdict, and none waits
+// for ever.
+func TestProxyWasmUnderLoad(t *testing.T) {
+	u := serve(t, nil)
+	policy := func(config string) files {
+		return files{"apis/a.yaml": passingThrough(u.URL, "{plugin: p, config: "+config+"}")}
+	}
+	g := bound(t, u, "config: panic", nil)
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Go(func() { // waited for below
+			c := g.h1
+			if i%2 == 0 {
+				c = g.h2
+			}
+			for n := range 40 {
+				var fields []string
+				if i == 0 && n%8 == 0 {
+					fields = append(fields, "X-Panic: me")
+				}
+				a := send(t, c, "POST", site+"/a", "body", fields...)
+				if a.StatusCode != 200 && a.StatusCode != 500 {
+					t.Errorf("status %d: %s", a.StatusCode, a.body)
+				}
+			}
+		})
+	}
+	for range 4 {
+		g.update(policy("headers"))
+		g.update(policy("panic"))
+	}
+	clients.Wait()
+	a := get(t, g.h1, site+"/a")
+	assert.Equal(t, 200, a.StatusCode, a.body)
 }
 
 // A plugin by the Rust SDK, which imports all there is and allocates by an export of its own.

@@ -138,7 +138,7 @@ type Policy struct {
 	// Memory is the cap of one instance's linear memory, in bytes; 0 is the process default.
 	Memory uint64
 	// Gateway says that the policy is bound to the whole gateway.
-	Gateway bool
+	Gateway bool `json:",omitempty"`
 	Position
 }
 

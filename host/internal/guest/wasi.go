@@ -176,7 +176,10 @@ func wasiWrite(in *instance, words []uint64) {
 		return
 	}
 	level := slog.LevelInfo
-	if fd == 2 {
+	switch {
+	case fd == 2 && in.sandbox != nil:
+		level = slog.LevelError // as their hosts have it
+	case fd == 2:
 		level = slog.LevelWarn
 	}
 	total := uint32(0)
@@ -222,7 +225,7 @@ func (o *output) flush(in *instance) {
 	}
 	line := o.line[:o.n]
 	o.n = 0
-	if o.first == "" && o.level == slog.LevelWarn {
+	if o.first == "" && o.level >= slog.LevelWarn {
 		o.first = strings.ToValidUTF8(string(line), "\uFFFD")
 	}
 	in.p.host.line(o.level, line)

@@ -198,14 +198,15 @@ func (b *bodyReader) skips(err error) bool {
 	return true
 }
 
-// broken is what ends a body that its source broke off: the guest's reply, when that is why.
+// broken is what ends a body that its source broke off: the guest's reply or failure, when
+// that is why.
 func (b *bodyReader) broken(err error) error {
 	if b.s.v.enter(b.ctx) != nil {
 		return err
 	}
 	defer b.s.v.leave()
-	if b.s.reply != nil && b.h == &b.s.request {
-		return ErrReplied
+	if ended := b.s.ended(); ended != nil && b.h == &b.s.request && errors.Is(err, exchange.ErrInterrupted) {
+		return blame(ended)
 	}
 	return err
 }

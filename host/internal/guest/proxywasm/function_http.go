@@ -282,9 +282,7 @@ func hostReply(v *vm, w []uint64) status {
 	fill(&r.Header, headers.fields)
 	s.reply = r
 	s.wake()
-	if s.reading != nil && s.phase == phaseRequest {
-		s.reading.stop() // it goes out at once, whatever the client still sends
-	}
+	s.stopReading() // it goes out at once, whatever the client still sends
 	return statusOK
 }
 

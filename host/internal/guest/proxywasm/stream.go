@@ -132,6 +132,17 @@ func (s *Stream) fail(err error) {
 		s.failed = err
 	}
 	s.wake()
+	if !s.v.p.Skip { // else the body goes on without the plugin
+		s.stopReading()
+	}
+}
+
+// stopReading ends a Read that waits for what the client still sends: the request is over.
+// The caller has the turn.
+func (s *Stream) stopReading() {
+	if s.reading != nil && s.phase == phaseRequest {
+		s.reading.stop()
+	}
 }
 
 func (s *Stream) wake() {

@@ -141,6 +141,9 @@ func (v *vm) start(ctx context.Context) error {
 
 // callback is call of an export that need not be there: nothing is the answer then.
 func (v *vm) callback(ctx context.Context, effective uint32, export string, budget uint64, args ...uint64) (uint64, error) {
+	if v.broken != nil {
+		return 0, v.broken
+	}
 	if !v.box.Has(export) {
 		return 0, nil
 	}

@@ -173,8 +173,13 @@ func (s *stream) answered(int, int, int) {
 	headers, err := proxywasm.GetHttpCallResponseHeaders()
 	must(err)
 	body, err := proxywasm.GetHttpCallResponseBody(0, 1<<16)
-	must(err)
+	if err != types.ErrorStatusNotFound { // as the SDK says of an empty one
+		must(err)
+	}
 	for _, h := range headers {
+		if h[0] == "x-break" {
+			panic("asked for by the answer")
+		}
 		if h[0] == ":status" && h[1] == "200" {
 			must(proxywasm.AddHttpRequestHeader("x-user", string(body)))
 			must(proxywasm.ResumeHttpRequest())
@@ -205,6 +210,15 @@ func (s *stream) OnHttpRequestBody(size int, end bool) types.Action {
 		if !end {
 			return types.ActionPause
 		}
+	case "late":
+		// The verdict on the first piece comes while the client sends the next.
+		if s.size == 0 {
+			_, err := proxywasm.DispatchHttpCall("auth", [][2]string{{":method", "GET"}, {":path", "/check?key=none"}, {":authority", "auth.test"}},
+				nil, nil, 2000, s.answered)
+			must(err)
+		}
+		s.size += size
+		return types.ActionPause
 	case "stream":
 		s.size += size
 	}
@@ -222,6 +236,22 @@ func (s *stream) OnHttpResponseHeaders(int, bool) types.Action {
 		must(proxywasm.RemoveHttpResponseHeader("content-length"))
 	case "waf", "auth":
 		must(proxywasm.AddHttpResponseHeader("x-passed", "yes"))
+	}
+	return types.ActionContinue
+}
+
+// OnHttpRequestTrailers implements types.HttpContext.
+func (s *stream) OnHttpRequestTrailers(int) types.Action {
+	if s.plugin.mode == "headers" {
+		must(proxywasm.AddHttpRequestTrailer("x-trailer-added", "1"))
+	}
+	return types.ActionContinue
+}
+
+// OnHttpResponseTrailers implements types.HttpContext.
+func (s *stream) OnHttpResponseTrailers(int) types.Action {
+	if s.plugin.mode == "headers" {
+		must(proxywasm.AddHttpResponseTrailer("x-trailer-added", "2"))
 	}
 	return types.ActionContinue
 }
