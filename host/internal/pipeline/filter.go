@@ -33,8 +33,7 @@ type FilterFacts struct {
 // FilterStream is one exchange on its way through a filter. It belongs to the exchange's
 // goroutine, and may wait in every method but Close for as long as the context lasts.
 type FilterStream interface {
-	// Request shows the plugin a request, and leaves in h what goes on. A
-	// Header that it changes it replaces as a whole. [exchange.ErrReplied] says that the
+	// Request shows the plugin a request, and leaves in h what goes on. [exchange.ErrReplied] says that the
 	// plugin answers instead; any other error is a failure of the plugin. A Read of h.Body
 	// may return [exchange.ErrReplied], too, an [*exchange.BodyFault] for a failure of the
 	// plugin, and the errors of the body that it reads. After an error of Request h.Body is
@@ -124,7 +123,6 @@ func (r *request) filterOne(p *Policy) error {
 	}
 	r.filters = append(r.filters, filtering{policy: p, stream: stream})
 	f := &r.filters[len(r.filters)-1]
-	before := r.x.Header
 	h := r.filterHead()
 	target, client := h.Target, newFilterBody(h.Body)
 	if client != nil {
@@ -148,7 +146,7 @@ func (r *request) filterOne(p *Policy) error {
 		r.replaceBody(client, &h)
 		return nil
 	}
-	r.takeHead(&h, target, &before)
+	r.takeHead(&h, target)
 	f.body = r.replaceBody(client, &h)
 	return nil
 }
@@ -181,7 +179,10 @@ func (r *request) replaceBody(client *filterBody, h *FilterHead) *filterBody {
 // filterHead is the request as it is now.
 func (r *request) filterHead() FilterHead {
 	x := r.x
-	h := FilterHead{Method: r.method, Scheme: "http", Authority: x.Authority, Header: &x.Header, Trailer: &x.Trailer, Length: -1}
+	h := FilterHead{Method: r.method, Scheme: "http", Authority: x.Authority, Header: new(exchange.Header), Trailer: &x.Trailer, Length: -1}
+	for name, value := range x.Header.All() { // a copy: what a plugin does before it fails is not done
+		h.Header.AppendAlias(name, value)
+	}
 	if x.Conn.TLSVersion != "" {
 		h.Scheme = "https"
 	}
@@ -208,7 +209,7 @@ func (r *request) filterHead() FilterHead {
 
 // takeHead makes a filter's head that of the request. A path that the filter set is what
 // the upstream gets.
-func (r *request) takeHead(h *FilterHead, target string, before *exchange.Header) {
+func (r *request) takeHead(h *FilterHead, target string) {
 	r.method = h.Method
 	if h.Authority != r.x.Authority || r.authority != "" {
 		r.authority = h.Authority
@@ -220,7 +221,8 @@ func (r *request) takeHead(h *FilterHead, target string, before *exchange.Header
 		}
 		r.query, r.emptyQuery, r.paramsParsed = query, has && query == "", false
 	}
-	r.edited(before, h.Header)
+	r.edited(&r.x.Header, h.Header)
+	r.x.Header = *h.Header
 }
 
 // edited takes what a policy changed in a header, as edits do: a client must not bring it

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -487,4 +488,32 @@ func TestBodyIsBounded(t *testing.T) {
 	s := p.Open(facts)
 	defer s.Close()
 	require.ErrorContains(t, s.ServeRequest(context.Background(), message{}.request()), "write_body: body of 17825792 bytes, want at most 16777216")
+}
+
+// Many exchanges at once, more than there are instances: each gets its own number back, and
+// the answer that its own request asked for.
+func TestManyAtOnce(t *testing.T) {
+	h := NewHandler()
+	// The first byte of the URI's query is kept at 4 and given along.
+	keep := Cat(h.Get("get_uri"), Drop, Drop, I32Const(4), I32Const(Room+2), []byte{0x2d, 0, 0}, I32Store(0), h.Call("enable_features", I32Const(2)), Drop,
+		I32Const(4), I32Load(0), I64FromU, I64Const(32), I64Shl, I64Const(1), I64Or)
+	same := Cat(LocalGet(0), I32Const(4), I32Load(0), []byte{0x47}, If(Empty, Unreachable), h.Call("write_body", I32Const(1), I32Const(4), I32Const(1)))
+	p := bind(t, h.Build(keep, same), httpwasm.Binding{}, guest.Options{Instances: 4})
+	var group sync.WaitGroup
+	for c := range byte(26) {
+		group.Go(func() {
+			for range 50 {
+				s := p.Open(facts)
+				if !assert.NoError(t, s.ServeRequest(context.Background(), message{target: "/?" + string('a'+c)}.request())) {
+					return
+				}
+				r := message{body: "upstream", chunked: true}.response()
+				if assert.NoError(t, s.ServeResponse(context.Background(), r, false, false)) {
+					assert.Equal(t, string('a'+c), string(r.Body))
+				}
+				s.Close()
+			}
+		})
+	}
+	group.Wait()
 }
