@@ -14,6 +14,7 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/cache"
 	"github.com/wasmgate/wasmgate/host/internal/config"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/guest/proxywasm"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/throttle"
 )
@@ -89,14 +90,16 @@ func newCore(ctx context.Context, c *config.Config, builtins fs.FS, observer *ob
 	k.closers = append(k.closers, k.powers.close)
 	k.engine, err = guest.New(ctx, guest.Options{CacheDir: filepath.Join(dataDir, "compiled"),
 		Fuel: c.Plugins.Fuel, Memory: uint64(c.Plugins.Memory), Instances: c.Plugins.Instances,
-		MaxModuleBytes: c.Plugins.ModuleBytes, Powers: k.powers.guest(), Logger: log})
+		MaxModuleBytes: c.Plugins.ModuleBytes, ABIs: foreignABIs(), Powers: k.powers.guest(), Logger: log})
 	if err != nil {
 		return nil, err
 	}
 	k.closers = append(k.closers, func() { k.engine.Close(context.Background()) })
 	k.modules = &modules{engine: k.engine, builtins: builtins, latest: make(map[string]*moduleEntry)}
 	k.closers = append(k.closers, k.modules.close)
-	k.policies = &policies{engine: k.engine, observer: observer, bound: make(map[[32]byte]*boundPolicy)}
+	k.policies = &policies{engine: k.engine, observer: observer, bound: make(map[[32]byte]*boundPolicy),
+		adapters: adapters{proxywasm.NewAdapter()}, instances: c.Plugins.Instances}
+	k.closers = append(k.closers, k.policies.adapters.proxyWasm.Close)
 	return k, nil
 }
 

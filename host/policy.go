@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,8 +25,10 @@ import (
 // policies keeps the bound policies of all snapshots by what they are made of, so that a
 // policy that did not change keeps its instances. It is safe for concurrent use.
 type policies struct {
-	engine   *guest.Engine
-	observer *observe.Observer
+	engine    *guest.Engine
+	observer  *observe.Observer
+	adapters  adapters
+	instances int // that one policy may have
 
 	mu    sync.Mutex
 	bound map[[32]byte]*boundPolicy
@@ -34,7 +37,8 @@ type policies struct {
 // boundPolicy is a policy with its guest and the number of snapshots that use it.
 type boundPolicy struct {
 	*pipeline.Policy
-	guest        *guest.Policy
+	close        func()
+	background   bool // it runs beside requests, and none goes through it
 	digest       [32]byte
 	hooks        []string
 	capabilities []string
@@ -60,6 +64,10 @@ func policyID(module [32]byte, p *model.Policy) [32]byte {
 			field([]byte(s))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Grants.Upstreams)) {
+		field([]byte(name))
+		field([]byte(p.Grants.Upstreams[name]))
+	}
 	field([]byte(p.OnError))
 	field([]byte(p.Isolation))
 	field(binary.LittleEndian.AppendUint64(nil, p.Fuel))
@@ -69,7 +77,7 @@ func policyID(module [32]byte, p *model.Policy) [32]byte {
 
 // bind is p on module: the one there is, or a new one. release gives it back.
 func (ps *policies) bind(ctx context.Context, module *guest.Module, p *model.Policy) (*boundPolicy, error) {
-	id := policyID(module.Digest(), p)
+	id := bindingID(module, p)
 	ps.mu.Lock()
 	if b := ps.bound[id]; b != nil {
 		b.refs++
@@ -77,25 +85,38 @@ func (ps *policies) bind(ctx context.Context, module *guest.Module, p *model.Pol
 		return b, nil
 	}
 	ps.mu.Unlock() // only one snapshot is built at a time: nobody else binds meanwhile
+	make := ps.bindHooks
+	if module.ABI() != "" {
+		make = ps.bindFilter
+	}
+	b, err := make(ctx, module, p)
+	if err != nil {
+		return nil, err
+	}
+	ps.mu.Lock()
+	ps.bound[id] = b
+	ps.mu.Unlock()
+	return b, nil
+}
+
+// bindHooks binds a plugin of our own ABI.
+func (ps *policies) bindHooks(ctx context.Context, module *guest.Module, p *model.Policy) (*boundPolicy, error) {
 	g, err := ps.engine.Bind(ctx, module, guest.Binding{Name: p.Plugin, Config: configBytes(p.Config),
 		Grants: p.Grants, Fuel: p.Fuel, Memory: p.Memory, Isolation: p.Isolation})
 	if err != nil {
 		return nil, err
 	}
-	policy, err := pipeline.NewPolicy(pipeline.Policy{Plugin: newPlugin(g, ps.observer, p.Plugin), ID: id, Name: p.Plugin,
+	policy, err := pipeline.NewPolicy(pipeline.Policy{Plugin: newPlugin(g, ps.observer, p.Plugin), ID: bindingID(module, p), Name: p.Plugin,
 		OnError: p.OnError, Constant: writtenIn(p)})
 	if err != nil {
 		g.Close()
 		return nil, err
 	}
-	b := &boundPolicy{Policy: policy, guest: g, digest: module.Digest(), capabilities: module.Imports(),
+	b := &boundPolicy{Policy: policy, close: g.Close, digest: module.Digest(), capabilities: module.Imports(),
 		isolation: cmp.Or(p.Isolation, model.IsolationPooled), refs: 1}
 	for _, hook := range module.Hooks() {
 		b.hooks = append(b.hooks, hook.String())
 	}
-	ps.mu.Lock()
-	ps.bound[id] = b
-	ps.mu.Unlock()
 	return b, nil
 }
 
@@ -116,7 +137,7 @@ func (ps *policies) release(b *boundPolicy) {
 	}
 	ps.mu.Unlock()
 	if last {
-		b.guest.Close()
+		b.close()
 	}
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -79,7 +80,7 @@ func (p *powers) Do(ctx context.Context, c guest.Outbound) (guest.Answer, error)
 	}
 	path, query, hasQuery := strings.Cut(target, "?")
 	call := forward.Call{Upstream: up, Method: c.Method, Path: path, Query: query,
-		EmptyQuery: hasQuery && query == "", Authority: authority, Header: &header}
+		EmptyQuery: hasQuery && query == "", Authority: cmp.Or(c.Authority, authority), Header: &header}
 	if deadline, ok := ctx.Deadline(); ok {
 		call.Timeout = time.Until(deadline)
 	}

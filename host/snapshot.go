@@ -79,6 +79,9 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 		problems: problems, used: make(map[[32]byte]*boundPolicy), failed: make(map[[32]byte]error)}
 	if documents != nil {
 		b.gateway, b.broken = *documents, documents.Broken
+		for i := range b.gateway.Policies {
+			b.gateway.Policies[i].Gateway = true
+		}
 	}
 	if previous != nil {
 		for _, a := range previous.apis {
@@ -93,6 +96,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 		for _, api := range documents.APIs {
 			s.apis = append(s.apis, b.compile(api))
 		}
+		b.bindBeside()
 		for _, w := range documents.Warnings {
 			s.warnings = append(s.warnings, with.config.Scrub(w.String()))
 		}
@@ -251,8 +255,7 @@ func (b *builder) policiesOf(api *model.API) [][]model.Policy {
 			list = append(list, integrationPolicy(r.Integration))
 		}
 		for j := range list {
-			list[j].Fuel = cmp.Or(list[j].Fuel, b.setup.config.Plugins.Fuel)
-			list[j].Memory = cmp.Or(list[j].Memory, uint64(b.setup.config.Plugins.Memory))
+			b.limit(&list[j])
 		}
 		all[i] = list
 	}
@@ -323,9 +326,29 @@ func (b *builder) bindAll(list []model.Policy) (bound []*boundPolicy, missing bo
 			missing = missing || module.Has(abi.HookIntegrate)
 			continue
 		}
-		bound = append(bound, one)
+		if !one.background {
+			bound = append(bound, one)
+		}
 	}
 	return bound, missing
+}
+
+// bindBeside binds the gateway's policies of other ABIs whether or not there is a route for
+// them: their timers and queues need no request.
+func (b *builder) bindBeside() {
+	for _, p := range b.gateway.Policies {
+		if module, err := b.plugins.get(b.ctx, p.Plugin); err != nil || module.ABI() == "" {
+			continue // a plugin that there is not is told where it is bound
+		}
+		b.limit(&p)
+		b.bindAll([]model.Policy{p})
+	}
+}
+
+// limit gives a policy the process's limits where it has none of its own.
+func (b *builder) limit(p *model.Policy) {
+	p.Fuel = cmp.Or(p.Fuel, b.setup.config.Plugins.Fuel)
+	p.Memory = cmp.Or(p.Memory, uint64(b.setup.config.Plugins.Memory))
 }
 
 // module is the plugin of p; nil when there is none, which is told here unless the file or
@@ -355,7 +378,7 @@ func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, err
 		}
 		return nil, module.CheckConfig(configBytes(p.Config))
 	}
-	id := policyID(module.Digest(), p)
+	id := bindingID(module, p)
 	if one := b.used[id]; one != nil {
 		return one, nil
 	}

@@ -64,8 +64,12 @@ func (h *Host) certificates(st *control.Status, d *door) control.Part {
 func (s *snapshot) describe() []control.Policy {
 	var list []control.Policy
 	for _, p := range s.policies {
+		bound := s.boundTo(p)
+		if p.background {
+			bound = "gateway"
+		}
 		list = append(list, control.Policy{Plugin: p.Name, Digest: "sha256:" + hex.EncodeToString(p.digest[:]),
-			Hooks: p.hooks, Capabilities: p.capabilities, Isolation: p.isolation, Bound: s.boundTo(p)})
+			Hooks: p.hooks, Capabilities: p.capabilities, Isolation: p.isolation, Bound: bound})
 	}
 	return list
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
+	"github.com/wasmgate/wasmgate/host"
 )
 
 func (a *app) plugin() *cobra.Command {
@@ -35,8 +36,10 @@ type pluginInfo struct {
 	ID      string   `json:"id"`
 	Version string   `json:"version,omitempty"`
 	Hooks   []string `json:"hooks"`
-	Imports []string `json:"imports"` // capabilities
-	Source  string   `json:"source"`  // "built-in" or the file
+	Imports []string `json:"imports"`          // capabilities
+	ABI     string   `json:"abi,omitempty"`    // of another project
+	Powers  []string `json:"powers,omitempty"` // what its imports let it do, of another project's
+	Source  string   `json:"source"`           // "built-in" or the file
 	Size    int      `json:"size"`
 	SHA256  string   `json:"sha256"`
 	Error   string   `json:"error,omitempty"` // why it is no plugin
@@ -58,6 +61,10 @@ func (a *app) pluginList() *cobra.Command {
 				for _, p := range plugins {
 					if p.Error != "" {
 						fmt.Fprintf(table, "%s\t%s\t\t\t%.12s\t%s\n", p.ID, strings.ReplaceAll(p.Error, "\n", "; "), p.SHA256, p.Source)
+						continue
+					}
+					if p.ABI != "" { // its imports are named as it pleases others: the powers say it
+						fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.12s\t%s\n", p.ID, "", p.ABI, strings.Join(p.Powers, "; "), p.SHA256, p.Source)
 						continue
 					}
 					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.12s\t%s\n", p.ID, p.Version,
@@ -113,6 +120,10 @@ func describe(name string, wasm []byte) pluginInfo {
 	module, err := abi.Inspect(wasm)
 	if err != nil {
 		info.Error = err.Error()
+		return info
+	}
+	if name, callbacks, imports, powers := host.Foreign(module); name != "" {
+		info.ABI, info.Hooks, info.Imports, info.Powers = name, callbacks, append(info.Imports, imports...), powers
 		return info
 	}
 	manifest, found, err := abi.ReadManifest(wasm)

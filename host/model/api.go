@@ -137,6 +137,8 @@ type Policy struct {
 	Fuel uint64
 	// Memory is the cap of one instance's linear memory, in bytes; 0 is the process default.
 	Memory uint64
+	// Gateway says that the policy is bound to the whole gateway.
+	Gateway bool `json:",omitempty"`
 	Position
 }
 
@@ -153,6 +155,9 @@ const (
 type Grants struct {
 	// HTTP is the outbound hosts: "host", "host:port" or "*.domain"; https unless "http://host:port".
 	HTTP []string `json:"http,omitempty"`
+	// Upstreams are hosts of HTTP by the names that plugins of proxy-wasm call them by, each
+	// as https://host:port or http://host:port.
+	Upstreams map[string]string `json:"upstreams,omitempty"`
 	// KV is the key prefixes.
 	KV []string `json:"kv,omitempty"`
 	// Secrets is the secrets' names.

@@ -12,6 +12,20 @@ var ErrBodyTooLarge = errors.New("body is larger than the limit")
 // ErrInterrupted is what a Read of the body returns after [Interrupter.Interrupt].
 var ErrInterrupted = errors.New("reading the body was interrupted")
 
+// ErrReplied is what a Read of a body returns when a plugin that the body passes has answered
+// by itself: the answer is to be had from the plugin.
+var ErrReplied = errors.New("the plugin replied")
+
+// BodyFault is an error in a Read of a body that is of a plugin which the body passes, and
+// not of the client.
+type BodyFault struct{ Err error }
+
+// Error is the plugin's error.
+func (f *BodyFault) Error() string { return f.Err.Error() }
+
+// Unwrap is the plugin's error.
+func (f *BodyFault) Unwrap() error { return f.Err }
+
 // Interrupter is what an [Exchange.Body] may be, too: one whose Read can be ended while it
 // waits for the client, because the answer is there (RFC 9110 10.1.1, RFC 9112 9.5).
 type Interrupter interface {
@@ -64,6 +78,13 @@ func (x *Exchange) SetBody(body []byte) {
 	x.prefix, x.complete, x.BodyLength = body, true, int64(len(body))
 }
 
+// Wrap puts r, which reads what [Exchange.BodyReader] gave, in the place of the body; its
+// length is -1 when it is not known. r may be an [Interrupter].
+func (x *Exchange) Wrap(r io.Reader, length int64) {
+	x.prefix, x.complete = nil, false // the bytes are r's now
+	x.Body, x.BodyLength = r, length
+}
+
 // BodyReader is the whole request body with its length (-1 when unknown), for one
 // reading; r is nil when there is none. whole is set when all of it is in memory, so
 // that a retry can send it again.
@@ -78,5 +99,12 @@ func (x *Exchange) BodyReader() (r io.Reader, length int64, whole []byte) {
 	case len(x.prefix) == 0:
 		return x.Body, x.BodyLength, nil
 	}
-	return io.MultiReader(bytes.NewReader(x.prefix), x.Body), x.BodyLength, nil
+	joined := io.MultiReader(bytes.NewReader(x.prefix), x.Body)
+	if i, ok := x.Body.(Interrupter); ok {
+		return struct {
+			io.Reader
+			Interrupter
+		}{joined, i}, x.BodyLength, nil
+	}
+	return joined, x.BodyLength, nil
 }

@@ -47,6 +47,9 @@ type Exchange struct {
 	// Trailer is the request's trailer fields, complete once Body returned io.EOF.
 	Trailer Header
 
+	// Upstream is the address that was called last; invalid when there was none.
+	Upstream netip.AddrPort
+
 	// Response is filled by whoever answers: a hook's reply, the cache, forward or a problem.
 	Response Response
 
@@ -124,6 +127,10 @@ func (r *Response) SetBody(body []byte) {
 
 // Conn is what the requests of one connection have in common.
 type Conn struct {
+	// ID numbers the connections of the process, from 1; 0 is unknown.
+	ID uint64
+	// Local is the address that the client connected to.
+	Local netip.AddrPort
 	// Protocol is "HTTP/1.0", "HTTP/1.1" or "HTTP/2.0"; for logs only.
 	Protocol string
 	// TLSVersion is "TLSv1.2" or "TLSv1.3".

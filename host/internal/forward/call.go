@@ -107,7 +107,7 @@ func (k *call) do() *Error {
 		if err != nil {
 			return asError(err)
 		}
-		k.Reused = conn.reused
+		k.Reused, k.x.Upstream = conn.reused, conn.peer
 		err = k.roundTrip(conn)
 		if err == nil {
 			return nil

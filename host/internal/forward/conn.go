@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
@@ -18,9 +19,10 @@ const grace = 100 * time.Millisecond
 
 // conn is one connection to an upstream. It belongs to one call at a time.
 type conn struct {
-	net net.Conn
-	up  *Upstream
-	tcp *socket.Conn // below net, or net itself; nil when it is no TCP connection
+	net  net.Conn
+	peer netip.AddrPort // invalid when it is no TCP connection
+	up   *Upstream
+	tcp  *socket.Conn // below net, or net itself; nil when it is no TCP connection
 
 	reader  http1.Reader
 	resp    http1.Response
@@ -53,6 +55,9 @@ type conn struct {
 
 func newConn(u *Upstream, n net.Conn, tcp *socket.Conn, now time.Time) *conn {
 	c := &conn{net: n, up: u, tcp: tcp, born: now, stop: func() { n.SetDeadline(past) }}
+	if a, ok := n.RemoteAddr().(*net.TCPAddr); ok {
+		c.peer = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
+	}
 	c.reader.Reset(c)
 	return c
 }

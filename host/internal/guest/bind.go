@@ -39,6 +39,7 @@ func (e *Engine) Bind(ctx context.Context, m *Module, b Binding) (*Policy, error
 		host: hostState{powers: e.options.Powers, grants: newGrants(b.Grants), plugin: b.Name,
 			log: e.log.With("plugin", b.Name), now: e.options.Now},
 	}
+	p.create = p.newInstance
 	if p.fuel == 0 {
 		p.fuel = e.options.Fuel
 	}
@@ -75,6 +76,9 @@ const (
 
 // check is what needs no instance.
 func (p *Policy) check(b Binding) error {
+	if a := p.module.abi; a != nil {
+		return &Error{Plugin: p.name, Kind: KindModule, Err: fmt.Errorf("the module is for %s", a.Name)}
+	}
 	fault := func(k Kind, err error) error { return &Error{Plugin: p.name, Kind: k, Err: err} }
 	if b.Isolation != "" && b.Isolation != model.IsolationPooled && b.Isolation != model.IsolationFresh {
 		return fault(KindConfig, fmt.Errorf("isolation %q, want %q or %q", b.Isolation, model.IsolationPooled, model.IsolationFresh))

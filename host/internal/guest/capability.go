@@ -81,8 +81,17 @@ func (e *Engine) addHostModules(ctx context.Context) error {
 		}
 		add(c.Module(), c.Name(), f, valueTypes(c.Params()), valueTypes(c.Results()))
 	}
-	for name, s := range e.shims {
-		add(wasiModule, name, s.call, s.params(), s.results())
+	for _, module := range wasiModules {
+		for name, s := range e.shims {
+			add(module, name, s.call, s.params(), s.results())
+		}
+	}
+	for _, a := range e.options.ABIs {
+		b := e.runtime.NewHostModuleBuilder(a.Module)
+		builders[a.Module] = b
+		for name, f := range a.Functions {
+			b.NewFunctionBuilder().WithGoFunction(foreignFunction(f), f.params(), f.results()).Export(name)
+		}
 	}
 	for _, b := range builders {
 		if _, err := b.Instantiate(ctx); err != nil {

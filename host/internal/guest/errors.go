@@ -29,11 +29,15 @@ type Error struct {
 	Plugin string
 	Hook   abi.Hook // 0 at load
 	Kind   Kind
+	Export string // the function that failed, of a plugin of another ABI
 	Err    error
 }
 
 // Error names plugin, hook and kind; a trap's cause goes on with the guest's functions.
 func (e *Error) Error() string {
+	if e.Export != "" {
+		return fmt.Sprintf("plugin %q: %s: %s: %v", e.Plugin, e.Export, e.Kind, e.Err)
+	}
 	if e.Hook == 0 {
 		return fmt.Sprintf("plugin %q: %s: %v", e.Plugin, e.Kind, e.Err)
 	}

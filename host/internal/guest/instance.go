@@ -31,6 +31,7 @@ type instance struct {
 	calls       uint64
 	broken      bool // it trapped
 	configured  configure
+	sandbox     *Sandbox // of a module of another ABI
 	state       state
 
 	work // of the call that runs
@@ -182,13 +183,18 @@ func (in *instance) call(ctx context.Context, h abi.Hook, c Call, budget uint64)
 
 // run calls a function of the guest with what stands in words, and leaves its result there.
 func (in *instance) run(ctx context.Context, h abi.Hook, f api.Function, budget uint64) (uint64, error) {
+	return in.invoke(ctx, h, f, budget, in.words[:])
+}
+
+// invoke calls a function with what stands in words, and leaves its result there.
+func (in *instance) invoke(ctx context.Context, h abi.Hook, f api.Function, budget uint64, words []uint64) (uint64, error) {
 	in.calls++
 	in.fuel.Set(budget)
 	in.stack.Set(stackBytes)
 	in.ctx.Context = ctx
 	in.clock.known, in.random.known = false, false
 	in.output.first = ""
-	err := f.CallWithStack(&in.ctx, in.words[:])
+	err := f.CallWithStack(&in.ctx, words)
 	in.ctx.Context = nil
 	in.request = nil
 	if in.output.n > 0 {

@@ -30,7 +30,9 @@ type compiled struct {
 	manifest *abi.Manifest // nil when the module has none
 	schema   *jsonschema.Schema
 	hooks    map[abi.Hook]abi.Mask
-	imports  []string // "module name" of each capability
+	imports  []string             // "module name" of each capability
+	abi      *ABI                 // of another project; nil is our own
+	exports  map[string]Signature // of a module of another ABI
 	wanted   []abi.Capability
 	shims    map[string]bool // WASI functions that it imports
 	minimum  uint64          // bytes of memory that it begins with
@@ -112,6 +114,9 @@ func (c *compiled) load(ctx context.Context, wasm []byte) error {
 	if err != nil {
 		return err
 	}
+	if c.abi = c.engine.matchABI(shape); c.abi != nil {
+		return c.build(ctx, wasm)
+	}
 	if c.manifest, _, err = abi.ReadManifest(wasm); err != nil {
 		return err
 	}
@@ -123,6 +128,11 @@ func (c *compiled) load(ctx context.Context, wasm []byte) error {
 			return err
 		}
 	}
+	return c.build(ctx, wasm)
+}
+
+// build rewrites and compiles the module, and checks its imports and exports.
+func (c *compiled) build(ctx context.Context, wasm []byte) error {
 	rewritten, err := fuel.Rewrite(wasm, fuel.Options{})
 	if err != nil {
 		return err
@@ -134,6 +144,9 @@ func (c *compiled) load(ctx context.Context, wasm []byte) error {
 		if err := d.seal(); err != nil {
 			c.engine.log.Warn("compiled module is not kept", "error", err)
 		}
+	}
+	if c.abi != nil {
+		return c.checkForeign()
 	}
 	if err := c.checkImports(); err != nil {
 		return err

@@ -25,6 +25,8 @@ type Options struct {
 	Instances int
 	// MaxModuleBytes is the longest module; 0 is 32 MiB.
 	MaxModuleBytes int64
+	// ABIs are those of other projects that adapters serve.
+	ABIs []*ABI
 	// Powers are what granted capabilities reach.
 	Powers Powers
 	// Logger gets the guests' lines and the engine's own; nil is slog.Default.
@@ -92,8 +94,10 @@ type HTTP interface {
 // Outbound is one call to a host that the policy grants.
 type Outbound struct {
 	Method, URL string
-	Headers     []Header
-	Body        []byte
+	// Authority is the Host to send; empty is the URL's.
+	Authority string
+	Headers   []Header
+	Body      []byte
 	// Constant says that the operator wrote this very host into the grants, rather than
 	// a wildcard: it may be at a private address.
 	Constant bool

@@ -26,6 +26,7 @@ type Policy struct {
 	identity []string
 	masks    [maxHooks]abi.Mask
 	has      [maxHooks]bool
+	create   func(context.Context) (*instance, error) // makes an instance
 
 	mu      sync.Mutex
 	free    []*instance      // idle, the last used at the end: it is warm
@@ -205,7 +206,7 @@ func (p *Policy) giveBack(in *instance) {
 // start makes an instance, for which the caller has counted one in total. What fails gives
 // that back.
 func (p *Policy) start(ctx context.Context) (*instance, error) {
-	in, err := p.newInstance(ctx)
+	in, err := p.create(ctx)
 	if err != nil {
 		p.giveBack(nil)
 		return nil, err

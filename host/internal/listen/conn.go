@@ -194,7 +194,7 @@ func (c *conn) shakeHands() (protocol string, ok bool) {
 
 // describe is what the requests of the connection share.
 func (c *conn) describe(protocol string) *exchange.Conn {
-	info := &exchange.Conn{Protocol: protocol}
+	info := &exchange.Conn{Protocol: protocol, ID: c.s.serial.Add(1), Local: addrPort(c.raw.LocalAddr())}
 	if c.tls == nil {
 		return info
 	}

@@ -28,6 +28,7 @@ type Server struct {
 	syntax  http1.Limits // of strangers
 	trusted http1.Limits // of trusted proxies
 
+	serial   atomic.Uint64  // of the last connection that was described
 	retiring atomic.Bool    // every answer is the last of its connection
 	draining atomic.Bool    // and connections without a request are closed
 	running  sync.WaitGroup // connections

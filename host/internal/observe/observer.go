@@ -49,6 +49,7 @@ type Observer struct {
 	plugins map[pluginKey]*PluginMetrics
 	traps   map[trapKey]*atomic.Int64
 	refused map[string]*atomic.Int64
+	custom  custom
 
 	connections       atomic.Int64
 	reloads           [2]atomic.Int64 // failure, success
@@ -62,6 +63,7 @@ func New(o Options) *Observer {
 		registry: prometheus.NewRegistry(), access: o.Access, certs: o.Certificates,
 		routes: map[RouteKey]*RouteMetrics{}, plugins: map[pluginKey]*PluginMetrics{},
 		traps: map[trapKey]*atomic.Int64{}, refused: map[string]*atomic.Int64{},
+		custom: custom{metrics: map[customKey]*CustomMetric{}, perOne: map[string]int{}, families: map[string]CustomKind{}},
 	}
 	version := o.Version
 	if version == "" {
@@ -145,12 +147,16 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 	routes := slices.Collect(maps.Values(o.routes))
 	plugins := slices.Collect(maps.Values(o.plugins))
 	traps, refused := maps.Clone(o.traps), maps.Clone(o.refused)
+	defined := slices.Collect(maps.Values(o.custom.metrics))
 	o.mu.Unlock()
 	for _, r := range routes {
 		r.collect(ch)
 	}
 	for _, p := range plugins {
 		p.collect(ch)
+	}
+	for _, m := range defined {
+		m.collect(ch)
 	}
 	for k, v := range traps {
 		count(ch, descTraps, v.Load(), k.plugin, k.kind)

@@ -5,15 +5,17 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/model"
 )
 
 var (
-	pluginForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,127}$`)
-	hashForm   = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
-	keyForm    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}$`)
+	pluginForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,127}$`)
+	hashForm     = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+	upstreamForm = regexp.MustCompile(`^(https?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$`)
+	keyForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}$`)
 )
 
 // policies reads x-wasmgate-policies.
@@ -61,8 +63,26 @@ func grants(v document.Value) model.Grants {
 		return model.Grants{}
 	}
 	v.Only("http", "kv", "secrets", "jwks")
-	return model.Grants{HTTP: v.Field("http").Texts(), KV: v.Field("kv").Texts(),
-		Secrets: v.Field("secrets").Texts(), JWKS: v.Field("jwks").Texts()}
+	g := model.Grants{KV: v.Field("kv").Texts(), Secrets: v.Field("secrets").Texts(), JWKS: v.Field("jwks").Texts()}
+	if http := v.Field("http"); http.IsObject() {
+		g.HTTP, g.Upstreams = upstreams(http)
+	} else {
+		g.HTTP = http.Texts()
+	}
+	return g
+}
+
+// upstreams reads hosts by name; a host without a scheme is called by https.
+func upstreams(v document.Value) (hosts []string, names map[string]string) {
+	names = map[string]string{}
+	for name, url := range v.Fields() {
+		text := url.Match(upstreamForm, "https://host:port or http://host:port, without a path")
+		if !strings.Contains(text, "://") {
+			text = "https://" + text
+		}
+		hosts, names[name] = append(hosts, text), text
+	}
+	return hosts, names
 }
 
 // apiKeys reads x-wasmgate-keys. A value is hashed at once and never shown.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -113,6 +114,9 @@ func (p *Pipeline) ServeExchange(x *exchange.Exchange) {
 	}
 	r := p.begin(x, s)
 	r.guarded(r.serve)
+	if len(r.filters) > 0 {
+		r.guarded(r.filterResponse)
+	}
 	if r.route != nil && len(r.route.steps[abi.HookMapResponse]) > 0 {
 		r.guarded(r.mapResponse)
 	}
@@ -168,10 +172,19 @@ func (r *request) serve() error {
 	if err := r.admit(); err != nil {
 		return err
 	}
+	if len(r.route.filters) > 0 {
+		if err := r.filterRequest(); err != nil {
+			return err
+		}
+	}
 	if err := r.mapRequest(); err != nil {
 		return err
 	}
-	return r.cached()
+	err := r.cached()
+	if len(r.filters) > 0 {
+		err = r.filteredBody(err)
+	}
+	return err
 }
 
 // find looks the route up and says what Amazon says when there is none.
@@ -230,7 +243,8 @@ func (r *request) cached() error {
 		if p.cacheKey == nil && !p.bypass {
 			continue
 		}
-		request := cache.Request{Key: r.cacheKey(p.cacheKey), TTL: p.cacheTTL, Bypass: p.bypass,
+		request := cache.Request{Key: r.cacheKey(p.cacheKey), TTL: p.cacheTTL,
+			Bypass:      p.bypass || r.method != r.x.Method, // a policy made another method of it
 			PerIdentity: p.cacheKey.perIdentity(), Group: r.route.Cache}
 		status, err := r.snap.Cache.Serve(r.x, request, r.integrate)
 		r.cacheStatus = string(status)
@@ -250,7 +264,7 @@ func (r *request) cached() error {
 // (CVE-2026-2836, CVE-2026-30246).
 func (r *request) cacheKey(v value) [32]byte {
 	b := r.buf[:0]
-	for _, s := range [...]string{r.route.API.ID, r.route.API.Stage, r.route.Key, r.x.Authority, r.path} {
+	for _, s := range [...]string{r.route.API.ID, r.route.API.Stage, r.route.Key, cmp.Or(r.authority, r.x.Authority), r.path} {
 		b = appendPart(b, s)
 	}
 	r.buf = v.appendTuple(b, r)
@@ -279,6 +293,7 @@ func (p *Pipeline) FinishExchange(x *exchange.Exchange, err error) {
 	if r.route != nil {
 		r.observe(now)
 	}
+	r.closeFilters()
 	r.account(now, err)
 	s := r.snap
 	r.end()

@@ -39,6 +39,8 @@ type request struct {
 	ip           string
 	ipBytes      []byte
 
+	filters []filtering // those that the request has passed
+
 	plans  []*plan // of this request alone; the first used are taken
 	used   int
 	draws  []throttle.Draw
@@ -96,9 +98,10 @@ func (r *request) end() {
 		p.reset()
 	}
 	clear(r.states)
+	clear(r.filters)
 	clear(r.draws)
 	r.out.header.Reset()
-	*r = request{out: outgoing{header: r.out.header, edited: r.out.edited[:0]}, context: r.context[:0], labels: r.labels[:0], states: r.states[:0],
+	*r = request{out: outgoing{header: r.out.header, edited: r.out.edited[:0]}, context: r.context[:0], labels: r.labels[:0], states: r.states[:0], filters: r.filters[:0],
 		params: r.params[:0], ipBytes: r.ipBytes, plans: r.plans, draws: r.draws[:0],
 		buf: r.buf[:0], values: r.values[:0], kept: r.kept[:0], call: r.call}
 	r.call.r = r

@@ -39,7 +39,8 @@ type Route struct {
 	// Metrics count the route's requests.
 	Metrics *observe.RouteMetrics
 
-	steps [abi.HookObserve + 1][]step
+	steps   [abi.HookObserve + 1][]step
+	filters []*Policy
 	// wantsResponseBody keeps the upstream from compressing what a hook must read.
 	wantsResponseBody bool
 }
@@ -47,8 +48,10 @@ type Route struct {
 // Policy is a plugin bound with a config, as the pipeline sees it. It is shared by all
 // routes that it is bound to.
 type Policy struct {
-	// Plugin answers the hooks.
+	// Plugin answers the hooks; nil for a Filter.
 	Plugin Plugin
+	// Filter sees whole exchanges; nil for a Plugin.
+	Filter Filter
 	// ID names the binding for good: two policies with one ID decide alike.
 	ID [32]byte
 	// Name is the plugin's id, for logs.
@@ -94,8 +97,11 @@ type step struct {
 	scopes atomic.Uint32
 }
 
-// NewPolicy compiles p's identity selectors; p.Plugin must be set.
+// NewPolicy compiles p's identity selectors; p.Plugin or p.Filter must be set.
 func NewPolicy(p Policy) (*Policy, error) {
+	if p.Plugin == nil {
+		return &p, nil
+	}
 	for _, s := range p.Plugin.Identity() {
 		kind, arg, err := abi.ParseSelector([]byte(s))
 		if err != nil {
@@ -109,6 +115,15 @@ func NewPolicy(p Policy) (*Policy, error) {
 // NewRoute binds policies, in order, to r.
 func NewRoute(r Route, policies []*Policy) *Route {
 	route := &r
+	hooked := make([]*Policy, 0, len(policies))
+	for _, p := range policies {
+		if p.Filter != nil {
+			route.filters = append(route.filters, p)
+		} else {
+			hooked = append(hooked, p)
+		}
+	}
+	policies = hooked
 	for hook := abi.HookGuard; hook <= abi.HookObserve; hook++ {
 		n := 0
 		for _, p := range policies {

@@ -1,0 +1,3 @@
+module example.test/handler
+
+go 1.26
