@@ -1,0 +1,16 @@
+;; guard replies with the request of configure, as it came.
+(module
+  (memory (export "memory") 16)
+  (data (i32.const 0x100) "\57\47\52\31\01\00\02\00\30\00\00\00\02\00\00\00\01\00\02\00\28\00\00\00\08\00\00\00\0b\00\01\00\30\00\00\00\00\00\00\00\03\00\00\00\00\00\00\00")
+  (global $length (mut i32) (i32.const 0))
+  (func (export "wg_abi_v1"))
+  (func (export "wg_scratch") (result i64) (i64.const 0x00080000_00040000))
+  (func (export "wg_configure") (param $length i32) (result i64)
+    (memory.copy (i32.const 0x1000) (i32.const 0x100) (i32.const 48))
+    (memory.copy (i32.const 0x1030) (i32.const 0x80000) (local.get $length))
+    (global.set $length (local.get $length))
+    (i32.store offset=8 (i32.const 0x1000) (i32.add (local.get $length) (i32.const 48)))
+    (i32.store offset=36 (i32.const 0x1000) (local.get $length))
+    (i64.const 0))
+  (func (export "wg_guard") (param i32) (result i64)
+    (i64.or (i64.const 0x00001000_00000000) (i64.extend_i32_u (i32.add (global.get $length) (i32.const 48))))))

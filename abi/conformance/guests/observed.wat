@@ -1,0 +1,22 @@
+;; observe stores its request; guard replies with what is stored, and has no opinion before that.
+(module
+  (import "wasmgate.kv.v1" "get" (func $get (param i32 i32 i32 i32) (result i64)))
+  (import "wasmgate.kv.v1" "set" (func $set (param i32 i32 i32 i32 i64) (result i32)))
+  (memory (export "memory") 16)
+  (data (i32.const 0x100) "\57\47\52\31\01\00\02\00\30\00\00\00\02\00\00\00\01\00\02\00\28\00\00\00\08\00\00\00\0b\00\01\00\30\00\00\00\00\00\00\00\03\00\00\00\00\00\00\00")
+  (data (i32.const 0x200) "conformance/observed")
+  (func (export "wg_abi_v1"))
+  (func (export "wg_scratch") (result i64) (i64.const 0x00080000_00040000))
+  (func (export "wg_observe") (param $length i32) (result i64)
+    (if (call $set (i32.const 0x200) (i32.const 20) (i32.const 0x80000) (local.get $length) (i64.const 0))
+      (then unreachable))
+    (i64.const 0))
+  (func (export "wg_guard") (param i32) (result i64)
+    (local $n i64)
+    (local.set $n (call $get (i32.const 0x200) (i32.const 20) (i32.const 0x1030) (i32.const 0x10000)))
+    (if (i64.eq (local.get $n) (i64.const -1)) (then (return (i64.const 0)))) ;; not_found
+    (if (i64.lt_s (local.get $n) (i64.const 0)) (then unreachable))
+    (memory.copy (i32.const 0x1000) (i32.const 0x100) (i32.const 48))
+    (i32.store offset=8 (i32.const 0x1000) (i32.add (i32.wrap_i64 (local.get $n)) (i32.const 48)))
+    (i32.store offset=36 (i32.const 0x1000) (i32.wrap_i64 (local.get $n)))
+    (i64.or (i64.const 0x00001000_00000000) (i64.add (local.get $n) (i64.const 48)))))
