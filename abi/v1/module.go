@@ -128,9 +128,10 @@ func (m *Module) Check(man *Manifest) error {
 	if !slices.Contains(m.Exports, Export{Memory, kindMemory}) {
 		fault("it does not export its memory as %q", Memory)
 	}
-	hooks := map[string]Hook{}
+	hooks, some := map[string]Hook{}, false
 	for h := range Hooks() {
 		hooks[h.Export()] = h
+		some = some || h != HookConfigure && m.Exported(h.Export())
 		if man == nil || h == HookConfigure {
 			continue
 		}
@@ -139,9 +140,16 @@ func (m *Module) Check(man *Manifest) error {
 		}
 	}
 	for _, e := range m.Exports {
-		if _, ok := hooks[e.Name]; strings.HasPrefix(e.Name, "wg_") && !ok && e.Name != Marker && e.Name != Scratch {
+		_, ok := hooks[e.Name]
+		if strings.HasPrefix(e.Name, "wg_") && !ok && e.Name != Marker && e.Name != Scratch {
 			fault("it exports %q, which is no hook of this version", e.Name)
 		}
+		if ok && e.Kind != kindFunction {
+			fault("it exports %q, which is no function", e.Name)
+		}
+	}
+	if !some {
+		fault("it exports no hook besides configure")
 	}
 	imported := map[string]bool{}
 	for _, i := range m.Imports {

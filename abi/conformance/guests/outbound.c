@@ -1,4 +1,4 @@
-// http calls the URL that the query's third part is, by the method of the second, with the timeout of the
+// outbound calls the URL that the query's third part is, by the method of the second, with the timeout of the
 // fourth, and replies with the status or "ok", a colon, and the status and the body of the answer. The first part says
 // what is odd about the call.
 #include "guest.h"
