@@ -5,7 +5,7 @@ TESTED  := . sdk/go sdk/go/examples plugins
 MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
-TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld rust-wasm
+TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld rust-wasm wat2wasm
 # What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
 BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
 
@@ -20,7 +20,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race h2spec floods fuzz check bench bench-setup profile clean
+.PHONY: help run build plugins setup test race conformance conformance-guests h2spec floods fuzz check bench bench-setup profile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -46,6 +46,13 @@ test: setup plugins ## every test there is
 race: setup plugins ## the tests with the race detector (needs a C compiler)
 	.ci/setup cc
 	@set -e; for m in $(TESTED); do echo "== $$m"; CGO_ENABLED=1 $(GO) test -C $$m -count=1 -race -timeout 40m ./...; done
+
+conformance: plugins ## the conformance suite of the plugin ABI against a running gateway: scores by group
+	$(GO) test -count=1 -run '^TestConformance$$' -v ./host
+
+conformance-guests: ## compile the suite's guests, which stay as they are once committed
+	.ci/setup clang wasm-ld wat2wasm
+	$(GO) run ./abi/conformance/cmd/guests
 
 h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running gateway
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)

@@ -35,7 +35,7 @@ func (h *conformant) Bind(ctx context.Context, b *conformance.Binding) error {
 	}
 	document, err := json.Marshal(map[string]any{
 		"openapi": "3.0.3", "info": map[string]any{"title": "Conformance", "version": "1"},
-		"x-wasmgate-api":  map[string]any{"id": "api", "stage_variables": map[string]string{"color": "green"}},
+		"x-wasmgate-api":  map[string]any{"id": "api", "stage_variables": b.StageVariables},
 		"x-wasmgate-keys": b.Keys, "paths": paths,
 	})
 	if err != nil {

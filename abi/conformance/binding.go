@@ -18,8 +18,10 @@ type Binding struct {
 	Modules map[string][]byte `json:"modules"`
 	// Secrets are by name.
 	Secrets map[string]string `json:"secrets"`
-	Keys    []Key             `json:"api_keys"`
-	Routes  []Route           `json:"routes"`
+	// StageVariables are those of the stage that the routes belong to.
+	StageVariables map[string]string `json:"stage_variables"`
+	Keys           []Key             `json:"api_keys"`
+	Routes         []Route           `json:"routes"`
 }
 
 // Key is an API key that the host knows.
@@ -99,6 +101,7 @@ func (r *Remote) Bind(ctx context.Context, b *Binding) error {
 // binding is what a host is to serve for some cases.
 func (r *Runner) binding(cases []*Case) (*Binding, error) {
 	b := &Binding{Upstream: r.upstream.url(), Modules: map[string][]byte{}, Secrets: map[string]string{"conformance-key": "a secret of 22 bytes!!"},
+		StageVariables: map[string]string{"color": "green"},
 		Keys: []Key{
 			{ID: "gold", Value: "conformance-gold-0123456789", UsagePlan: "plenty"},
 			{ID: "gone", Value: "conformance-gone-0123456789", Disabled: true},

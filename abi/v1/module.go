@@ -151,6 +151,12 @@ func (m *Module) Check(man *Manifest) error {
 	if !some {
 		fault("it exports no hook besides configure")
 	}
+	m.checkImports(man, fault)
+	return errors.Join(faults...)
+}
+
+// checkImports refuses what [Module.Check] says of imports.
+func (m *Module) checkImports(man *Manifest, fault func(format string, args ...any)) {
 	imported := map[string]bool{}
 	for _, i := range m.Imports {
 		imported[i.Module] = true
@@ -171,7 +177,6 @@ func (m *Module) Check(man *Manifest) error {
 			}
 		}
 	}
-	return errors.Join(faults...)
 }
 
 // ReadManifest reads the manifest of a module; found is false when it has none.
