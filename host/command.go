@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 
 	"github.com/wasmgate/wasmgate/host/internal/control"
+	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/rollout"
 )
 
@@ -16,10 +16,10 @@ func (h *Host) commands() []control.Command {
 	const short = 64 << 10
 	module := h.options.Config.Plugins.ModuleBytes/3*4 + short // in base64
 	return []control.Command{
-		{Method: http.MethodGet, Path: "/admin/v1/rollouts", Run: func(context.Context, []byte) (any, error) { return h.Rollouts(), nil }},
-		{Method: http.MethodPost, Path: "/admin/v1/rollouts/start", MaxBody: module, Run: command(h, h.Rollout)},
-		{Method: http.MethodPost, Path: "/admin/v1/rollouts/promote", MaxBody: short, Run: command(h, func(ctx context.Context, r *onPlugin) error { return h.Promote(ctx, r.Plugin) })},
-		{Method: http.MethodPost, Path: "/admin/v1/rollouts/rollback", MaxBody: short, Run: command(h, func(ctx context.Context, r *onPlugin) error { return h.Rollback(ctx, r.Plugin, r.Reason) })},
+		{Method: "GET", Path: "/admin/v1/rollouts", Run: func(context.Context, []byte) (any, error) { return h.Rollouts(), nil }},
+		{Method: "POST", Path: "/admin/v1/rollouts/start", MaxBody: module, Run: command(h, h.Rollout)},
+		{Method: "POST", Path: "/admin/v1/rollouts/promote", MaxBody: short, Run: command(h, func(ctx context.Context, r *onPlugin) error { return h.Promote(ctx, r.Plugin) })},
+		{Method: "POST", Path: "/admin/v1/rollouts/rollback", MaxBody: short, Run: command(h, func(ctx context.Context, r *onPlugin) error { return h.Rollback(ctx, r.Plugin, r.Reason) })},
 	}
 }
 
@@ -72,6 +72,21 @@ func (h *Host) Rollouts() RolloutList {
 			s.Old, s.New = &before, &now
 		}
 		list.Rollouts = append(list.Rollouts, s)
+	}
+	return list
+}
+
+func (h *Host) rolloutMetrics() (list []observe.Rollout) {
+	if h.core == nil || h.core.rollouts == nil {
+		return nil // a scrape before the first snapshot
+	}
+	for _, r := range h.Rollouts().Rollouts {
+		if r.New == nil {
+			continue
+		}
+		for version, c := range map[string]*rollout.Counts{"old": r.Old, "new": r.New} {
+			list = append(list, observe.Rollout{Plugin: r.Plugin, Version: version, Decisions: c.Decisions, Denials: c.Denials, Failures: c.Failures})
+		}
 	}
 	return list
 }

@@ -114,7 +114,7 @@ func (h *Host) open(ctx context.Context) error {
 		return fmt.Errorf("open data_dir: %w", err)
 	}
 	h.observer = observe.New(observe.Options{Version: h.options.Version, Access: h.access,
-		Certificates: h.certificateMetrics, Gauges: h.gauges()})
+		Certificates: h.certificateMetrics, Rollouts: h.rolloutMetrics, Gauges: h.gauges()})
 	core, err := newCore(ctx, c, h.options.Builtins, h.observer, h.log, c.DataDir)
 	if err != nil {
 		return err
