@@ -134,9 +134,11 @@ func (in *instance) boot(ctx context.Context) error {
 	if _, ok := in.p.module.hooks[abi.HookConfigure]; !ok {
 		return nil
 	}
-	if _, err := in.call(ctx, abi.HookConfigure, &in.configured, loadFuel); err != nil {
+	used, err := in.call(ctx, abi.HookConfigure, &in.configured, loadFuel)
+	if err != nil {
 		return err
 	}
+	in.configured.fuel = used
 	if r := in.configured.refused; r != "" {
 		return in.fault(abi.HookConfigure, KindConfig, errors.New(r))
 	}
