@@ -18,13 +18,14 @@ func (a *app) pluginNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new --lang LANGUAGE --hook HOOK [ID]",
 		Short: "Make a plugin's source folder",
-		Long: "Make the folder ID with a plugin that makes one decision: source, manifest, cases and the\n" +
-			"language's SDK. ID is the hook's name when it is left out.",
+		Long: "Make the folder ID with a plugin that decides something small in each hook: source, manifest,\n" +
+			"cases and the language's SDK. ID is the first hook's name when it is left out.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec.ID = strings.ReplaceAll(spec.Hook, "_", "-")
 			if len(args) == 1 {
 				spec.ID = args[0]
+			} else if len(spec.Hooks) > 0 {
+				spec.ID = strings.ReplaceAll(spec.Hooks[0], "_", "-")
 			}
 			sdks, err := embeddedSDKs()
 			if err != nil {
@@ -35,16 +36,16 @@ func (a *app) pluginNew() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			made := map[string]string{"id": spec.ID, "folder": folder, "language": spec.Language, "hook": spec.Hook}
+			made := map[string]any{"id": spec.ID, "folder": folder, "language": spec.Language, "hooks": spec.Hooks}
 			return a.print(cmd.OutOrStdout(), made, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "%s is made: a plugin for the hook %s\n\n  cd %s\n  wasmgate plugin build\n  wasmgate plugin test\n",
-					folder, spec.Hook, folder)
+				_, err := fmt.Fprintf(w, "%s is made, a plugin for %s\n\n  cd %s\n  wasmgate plugin build\n  wasmgate plugin test\n",
+					folder, strings.Join(spec.Hooks, ", "), folder)
 				return err
 			})
 		},
 	}
 	cmd.Flags().StringVar(&spec.Language, "lang", "", "one of "+strings.Join(project.Languages(), ", "))
-	cmd.Flags().StringVar(&spec.Hook, "hook", "", "one of "+strings.Join(project.Hooks(), ", "))
+	cmd.Flags().StringSliceVar(&spec.Hooks, "hook", nil, "one or more of "+strings.Join(project.Hooks(), ", "))
 	return cmd
 }
 

@@ -15,8 +15,8 @@ type language struct {
 	files []string
 	// handler finds the name of the function that decides, in the source of a hook.
 	handler *regexp.Regexp
-	// imports are what the source of a hook needs, one a line; nil where there are none.
-	imports func(hook, body string) []string
+	// imports are what the source needs, one a line; nil where there are none.
+	imports func(decisions []decision, body string) []string
 	ignore  []string // by git
 	compile func(ctx context.Context, p *Project) ([]byte, error)
 }
@@ -49,22 +49,26 @@ func languageByName(name string) (language, bool) {
 	return all[i], true
 }
 
-// goImports are the import lines; an empty one parts the standard library's.
-func goImports(hook, body string) (lines []string) {
+// goImports are the import lines in gofmt's order; an empty one parts the standard library's.
+func goImports(decisions []decision, body string) (lines []string) {
 	const sdk = "github.com/wasmgate/wasmgate/sdk/go"
-	if strings.Contains(body, "strings.") {
-		lines = append(lines, "strings", "")
-	}
 	if strings.Contains(body, "wasmgate.") {
 		lines = append(lines, sdk)
 	}
-	return append(lines, sdk+"/"+goPackage(hook))
+	for _, d := range decisions {
+		lines = append(lines, sdk+"/"+d.Package)
+	}
+	slices.Sort(lines)
+	if strings.Contains(body, "strings.") {
+		lines = append([]string{"strings", ""}, lines...)
+	}
+	return lines
 }
 
 func goPackage(hook string) string { return strings.ReplaceAll(hook, "_", "") }
 
 // rustImports are the paths of use declarations.
-func rustImports(_, body string) []string {
+func rustImports(_ []decision, body string) []string {
 	var tables []string
 	for _, m := range []string{"field", "result"} {
 		if strings.Contains(body, m+"::") {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -24,8 +25,8 @@ type Spec struct {
 	ID string
 	// Language is one of [Languages].
 	Language string
-	// Hook is one of [Hooks].
-	Hook string
+	// Hooks are one or more of [Hooks], in any order.
+	Hooks []string
 	// SDKs has a folder for each language, see [ReadSDKs].
 	SDKs fs.FS
 }
@@ -33,7 +34,7 @@ type Spec struct {
 // New writes the folder ID below dir and gives its path. The folder may be there when it is
 // empty. The errors say what there is to choose from.
 func New(dir string, s Spec) (folder string, err error) {
-	l, hook, err := s.check()
+	l, hooks, err := s.check()
 	if err != nil {
 		return "", err
 	}
@@ -44,7 +45,7 @@ func New(dir string, s Spec) (folder string, err error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("make plugin %q: %w", s.ID, err)
 	}
-	files, err := render(s.ID, l, hook)
+	files, err := render(s.ID, l, hooks)
 	if err != nil {
 		return "", fmt.Errorf("make plugin %q: %w", s.ID, err)
 	}
@@ -63,62 +64,95 @@ func New(dir string, s Spec) (folder string, err error) {
 	return folder, nil
 }
 
-func (s *Spec) check() (language, abi.Hook, error) {
+// check finds what s names; the hooks in the contract's order.
+func (s *Spec) check() (l language, hooks []abi.Hook, err error) {
 	l, ok := languageByName(s.Language)
 	if !ok {
-		return l, 0, fmt.Errorf("language %q, want one of %s", s.Language, strings.Join(Languages(), ", "))
+		return l, nil, fmt.Errorf("language %q, want one of %s", s.Language, strings.Join(Languages(), ", "))
 	}
-	hook, _ := abi.HookByName(s.Hook)
-	if _, ok := exampleOf(hook); !ok {
-		return l, 0, fmt.Errorf("hook %q, want one of %s", s.Hook, strings.Join(Hooks(), ", "))
+	for _, name := range s.Hooks {
+		hook, _ := abi.HookByName(name)
+		if _, ok := exampleOf(hook); !ok {
+			return l, nil, fmt.Errorf("hook %q, want one or more of %s", name, strings.Join(Hooks(), ", "))
+		}
+		if slices.Contains(hooks, hook) {
+			return l, nil, fmt.Errorf("hook %q is there twice", name)
+		}
+		hooks = append(hooks, hook)
 	}
+	if len(hooks) == 0 {
+		return l, nil, fmt.Errorf("no hook, want one or more of %s", strings.Join(Hooks(), ", "))
+	}
+	slices.Sort(hooks)
 	// The manifest's own rule, in its own words.
-	_, err := abi.ParseManifest(fmt.Appendf(nil, `{"id": %q, "version": "0", "abi": %d}`, s.ID, abi.Version))
-	return l, hook, err
+	_, err = abi.ParseManifest(fmt.Appendf(nil, `{"id": %q, "version": "0", "abi": %d}`, s.ID, abi.Version))
+	return l, hooks, err
 }
 
 // page is what templates see.
 type page struct {
-	ID, Crate, Does, Mask   string
-	Hook, Package, Function string
-	Language, LanguageName  string
-	Needs, Source, Body     string
-	Imports, Ignore         []string
+	ID, Crate              string
+	Does                   string // in one sentence
+	Decisions              []decision
+	Language, LanguageName string
+	Needs, Source, Body    string
+	Imports, Ignore        []string
+}
+
+// decision is one hook of a new plugin.
+type decision struct {
+	Hook, Package, Mask string
+	Function            string // that decides, in the source; empty where a macro names it
 }
 
 // render makes all files but the SDK, by their paths.
-func render(id string, l language, hook abi.Hook) (map[string][]byte, error) {
+func render(id string, l language, hooks []abi.Hook) (map[string][]byte, error) {
 	t, err := template.New("").Delims("[[", "]]").ParseFS(templates, "templates/project.tmpl", "templates/"+l.name+".tmpl")
 	if err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{}
-	write := func(name string, p page) error {
-		var b bytes.Buffer
-		err := t.ExecuteTemplate(&b, name, p)
-		files[name] = b.Bytes()
-		return err
-	}
-	e, _ := exampleOf(hook)
-	p := page{ID: id, Crate: strings.ReplaceAll(id, "-", "_"), Does: e.does, Mask: e.mask, Hook: hook.String(),
-		Package: goPackage(hook.String()), Language: l.name, LanguageName: l.title, Needs: l.needs, Source: l.files[0], Ignore: l.ignore}
-	var body strings.Builder
-	if err := t.ExecuteTemplate(&body, p.Hook, p); err != nil {
-		return nil, err
-	}
-	p.Body = body.String()
-	if l.imports != nil {
-		p.Imports = l.imports(p.Hook, p.Body)
-		p.Function = l.handler.FindStringSubmatch(p.Body)[1] // each template has one: a test renders all
-	}
-	for _, name := range append([]string{"manifest.json", projectFile, ".gitignore", "README.md"}, l.files...) {
-		if err := write(name, p); err != nil {
+	p := page{ID: id, Crate: strings.ReplaceAll(id, "-", "_"), Language: l.name, LanguageName: l.title,
+		Needs: l.needs, Source: l.files[0], Ignore: l.ignore}
+	var does, bodies []string
+	for _, hook := range hooks {
+		name := hook.String()
+		var body strings.Builder
+		if err := t.ExecuteTemplate(&body, name, p); err != nil {
+			return nil, err
+		}
+		e, _ := exampleOf(hook)
+		d := decision{Hook: name, Package: goPackage(name), Mask: e.mask}
+		if l.handler != nil {
+			d.Function = l.handler.FindStringSubmatch(body.String())[1] // each has one: a test renders all
+		}
+		p.Decisions = append(p.Decisions, d)
+		does, bodies = append(does, e.does), append(bodies, body.String())
+		cases := "templates/cases/" + name + ".json"
+		if files["testdata/"+name+".json"], err = templates.ReadFile(cases); err != nil {
 			return nil, err
 		}
 	}
-	cases, err := templates.ReadFile("templates/cases/" + p.Hook + ".json")
-	files["testdata/"+p.Hook+".json"] = cases
-	return files, err
+	p.Does, p.Body = sentence(does), strings.Join(bodies, "\n")
+	if l.imports != nil {
+		p.Imports = l.imports(p.Decisions, p.Body)
+	}
+	for _, name := range append([]string{manifestFile, projectFile, ".gitignore", "README.md"}, l.files...) {
+		var b bytes.Buffer
+		if err := t.ExecuteTemplate(&b, name, p); err != nil {
+			return nil, err
+		}
+		files[name] = b.Bytes()
+	}
+	return files, nil
+}
+
+// sentence is what a plugin does.
+func sentence(does []string) string {
+	if len(does) > 2 {
+		return fmt.Sprintf("takes part in %d hooks", len(does))
+	}
+	return strings.Join(does, " and ")
 }
 
 // addSDK adds a language's SDK below sdk/.

@@ -42,9 +42,11 @@ func compileGo(ctx context.Context, p *Project) ([]byte, error) {
 
 const rustTarget = "wasm32-unknown-unknown"
 
-// compileRust takes the installed toolchain when it has the target. Debian's has not, and
-// builds std from rust-web-src, with the few crates that std needs from the registry.
 func compileRust(ctx context.Context, p *Project) ([]byte, error) {
+	r, err := rustFrom(sysroot(ctx, "rustc"), sysroot(ctx, "/usr/bin/rustc"))
+	if err != nil {
+		return nil, err
+	}
 	target, err := p.out("cargo")
 	if dir := os.Getenv("CARGO_TARGET_DIR"); dir != "" && err == nil {
 		target, err = filepath.Abs(dir)
@@ -52,23 +54,32 @@ func compileRust(ctx context.Context, p *Project) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	build := []string{"build", "-q", "--release", "--target", rustTarget}
-	var environ []string
-	switch {
-	case hasDir(sysroot(ctx, "rustc"), rustTarget, "lib"):
-		build = append([]string{"cargo"}, append(build, "--offline")...)
-	case hasDir(sysroot(ctx, "/usr/bin/rustc"), "src", "rust", "library"):
-		target += "-debian" // what two compilers made cannot be mixed
-		environ = []string{"RUSTC_BOOTSTRAP=1", "RUSTC=/usr/bin/rustc", "RUSTFLAGS=-Clinker=wasm-ld"}
-		build = append([]string{"/usr/bin/cargo"}, append(build, "-Zbuild-std=std,panic_abort")...)
-	default:
-		return nil, missing("Rust for "+rustTarget, "`rustup target add "+rustTarget+
-			"`, or on Debian `apt-get install rustc-web cargo-web rust-web-src lld`")
-	}
-	if err := p.run(ctx, append(environ, "CARGO_TARGET_DIR="+target), build...); err != nil {
+	target += r.suffix
+	if err := p.run(ctx, append(r.environ, "CARGO_TARGET_DIR="+target), r.command...); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(filepath.Join(target, rustTarget, "release", "plugin_"+strings.ReplaceAll(p.Manifest.ID, "-", "_")+".wasm"))
+}
+
+// rust is how a Rust toolchain is called; suffix keeps apart what two compilers made.
+type rust struct {
+	command, environ []string
+	suffix           string
+}
+
+// rustFrom takes the installed toolchain when it has the target, by the folders of both.
+// Debian's has not, and builds std from rust-web-src, with the few crates that std needs
+// from the registry.
+func rustFrom(installed, debian string) (rust, error) {
+	build := []string{"build", "-q", "--release", "--target", rustTarget}
+	switch {
+	case hasDir(installed, rustTarget, "lib"):
+		return rust{command: append([]string{"cargo"}, append(build, "--offline")...)}, nil
+	case hasDir(debian, "src", "rust", "library"):
+		return rust{command: append([]string{"/usr/bin/cargo"}, append(build, "-Zbuild-std=std,panic_abort")...), suffix: "-debian",
+			environ: []string{"RUSTC_BOOTSTRAP=1", "RUSTC=/usr/bin/rustc", "RUSTFLAGS=-Clinker=wasm-ld"}}, nil
+	}
+	return rust{}, missing("Rust for "+rustTarget, "`rustup target add "+rustTarget+"`, or on Debian `apt-get install rustc-web cargo-web rust-web-src lld`")
 }
 
 // sysroot is where a Rust compiler keeps its libraries; empty when there is no such compiler.
