@@ -116,3 +116,47 @@ func compileC(ctx context.Context, p *Project) ([]byte, error) {
 	}
 	return os.ReadFile(out)
 }
+
+// compileAssemblyScript takes the compiler of the version that the SDK names, as npm ci puts
+// it there, else the one in PATH. --debug keeps the function names.
+func compileAssemblyScript(ctx context.Context, p *Project) ([]byte, error) {
+	asc, err := filepath.Abs(filepath.Join(p.Dir, "sdk", "node_modules", ".bin", "asc"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(asc); err != nil {
+		if asc, err = exec.LookPath("asc"); err != nil {
+			return nil, missing("asc", "run `npm ci` in "+filepath.Join(p.Dir, "sdk")+", which takes Node.js 20 or newer")
+		}
+	}
+	out, err := p.out("module.wasm")
+	if err != nil {
+		return nil, err
+	}
+	if err := p.run(ctx, nil, asc, "assembly/index.ts", "--runtime", "minimal", "--use", "abort=",
+		"--optimizeLevel", "3", "--shrinkLevel", "0", "--debug", "--outFile", out); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(out)
+}
+
+// compileZig takes zig from PATH, else that of the Python package ziglang.
+func compileZig(ctx context.Context, p *Project) ([]byte, error) {
+	zig := []string{"zig"}
+	if _, err := exec.LookPath("zig"); err != nil {
+		if exec.CommandContext(ctx, "python3", "-c", "import ziglang").Run() != nil {
+			return nil, missing("zig", "install Zig 0.17, or `python3 -m pip install -r "+filepath.Join(p.Dir, "sdk", "requirements.txt")+"`")
+		}
+		zig = []string{"python3", "-m", "ziglang"}
+	}
+	out, err := p.out("module.wasm")
+	if err != nil {
+		return nil, err
+	}
+	if err := p.run(ctx, nil, append(zig, "build-exe", "-target", "wasm32-freestanding", "-O", "ReleaseSafe", "-fno-entry", "-rdynamic",
+		"-femit-bin="+out, "--cache-dir", filepath.Join(filepath.Dir(out), "zig"),
+		"--dep", "wasmgate", "-Mroot=src/main.zig", "-Mwasmgate=sdk/src/wasmgate.zig")...); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(out)
+}
