@@ -65,7 +65,7 @@ var hostLayers = [][]string{
 	{"host/internal/http2"},
 	{
 		"host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
-		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/route",
+		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/rollout", "host/internal/route",
 		"host/internal/throttle", "host/internal/tls",
 	},
 	{"host/internal/workbench"}, // a gateway without requests: guest alone
