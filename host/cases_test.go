@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,7 +13,6 @@ import (
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
-	"github.com/wasmgate/wasmgate/host/model"
 )
 
 // TestBuiltinCases runs the case files of every built-in plugin against its Wasm build, in
@@ -24,8 +22,7 @@ func TestBuiltinCases(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(folders), 9)
 	double := &double{}
-	engine, err := guest.New(t.Context(), guest.Options{CacheDir: compiled,
-		Powers: guest.Powers{JWKS: double, Secrets: double.secret}})
+	engine, err := guest.New(t.Context(), guest.Options{CacheDir: compiled, Powers: double.powers()})
 	require.NoError(t, err)
 	defer engine.Close(context.Background())
 	for _, folder := range folders {
@@ -55,11 +52,7 @@ func runCase(t *testing.T, engine *guest.Engine, module *guest.Module, c *casefi
 	if config == nil {
 		config = []byte("{}")
 	}
-	grants := model.Grants{JWKS: []string{"https://unused.test"}}
-	for _, key := range c.Host.JWKS {
-		grants.JWKS = append(grants.JWKS, key.URL)
-	}
-	policy, err := engine.Bind(t.Context(), module, guest.Binding{Name: module.ID(), Config: config, Grants: grants})
+	policy, err := engine.Bind(t.Context(), module, guest.Binding{Name: module.ID(), Config: config, Grants: granted(c.Host)})
 	if c.Error != "" {
 		// The schema may have refused it first, in its own words.
 		failure, ok := errors.AsType[*guest.Error](err)
@@ -121,17 +114,4 @@ func (c *caseCall) Encode(scratch []byte) (int, error) {
 func (c *caseCall) Decode(result []byte) error {
 	c.differs = c.c.Compare(result)
 	return nil
-}
-
-// double answers for the host's powers as the current case says.
-type double struct{ *casefile.Host }
-
-// Verify answers for a key set.
-func (d *double) Verify(_ context.Context, url string, token []byte) abi.Status {
-	return abi.Status(d.JWKSVerify(url, string(token)))
-}
-
-func (d *double) secret(name string) ([]byte, bool) {
-	s, ok := d.Secrets[name]
-	return []byte(strings.Clone(s)), ok
 }
