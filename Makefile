@@ -39,6 +39,7 @@ plugins: ## compile the built-in plugins to Wasm, and pack the SDKs for plugin n
 setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere; the rest into .cache
 	.ci/setup $(TEST_TOOLS)
 	.ci/clients "$(CACHE)/clients"
+	.ci/languages "$(CACHE)/languages"
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 
 test: setup plugins ## every test there is
