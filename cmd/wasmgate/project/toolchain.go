@@ -55,7 +55,9 @@ func compileRust(ctx context.Context, p *Project) ([]byte, error) {
 		return nil, err
 	}
 	target += r.suffix
-	if err := p.run(ctx, append(r.environ, "CARGO_TARGET_DIR="+target), r.command...); err != nil {
+	// The linker writes the names of functions as the source has them, for traps.
+	command := append(r.command, "--lib", "--", "-Clink-arg=--demangle")
+	if err := p.run(ctx, append(r.environ, "CARGO_TARGET_DIR="+target), command...); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(filepath.Join(target, rustTarget, "release", "plugin_"+strings.ReplaceAll(p.Manifest.ID, "-", "_")+".wasm"))
@@ -71,7 +73,7 @@ type rust struct {
 // Debian's has not, and builds std from rust-web-src, with the few crates that std needs
 // from the registry.
 func rustFrom(installed, debian string) (rust, error) {
-	build := []string{"build", "-q", "--release", "--target", rustTarget}
+	build := []string{"rustc", "-q", "--release", "--target", rustTarget}
 	switch {
 	case hasDir(installed, rustTarget, "lib"):
 		return rust{command: append([]string{"cargo"}, append(build, "--offline")...)}, nil
