@@ -55,8 +55,8 @@ type Claim struct {
 	Origin      Origin
 	// Module is the original bytes.
 	Module []byte
-	// Signature is the text of its signature; nil is none.
-	Signature []byte
+	// Signatures are the texts of its signatures, of which one must do; none is unsigned.
+	Signatures [][]byte
 }
 
 // Verdict says why a module is trusted.
@@ -92,8 +92,8 @@ func (r *Rules) Check(c *Claim) (Verdict, error) {
 	if len(mine) == 0 && !slices.ContainsFunc(r.Unsigned, func(u Unsigned) bool { return matches(u.Plugins, c.ID) }) {
 		return Verdict{}, &Refusal{fmt.Sprintf("plugin id %q, which no rule names", c.ID), "one that plugins.signers or plugins.unsigned names"}
 	}
-	if len(c.Signature) > 0 && len(r.Signers) > 0 {
-		return r.verify(c, mine)
+	if len(c.Signatures) > 0 && len(r.Signers) > 0 {
+		return r.verifyAny(c, mine)
 	}
 	for _, u := range r.Unsigned {
 		if matches(u.Plugins, c.ID) && slices.Contains(u.From, c.Origin) {
@@ -101,15 +101,30 @@ func (r *Rules) Check(c *Claim) (Verdict, error) {
 		}
 	}
 	got := "no signature"
-	if len(c.Signature) > 0 {
+	if len(c.Signatures) > 0 {
 		got = "a signature, and no signer to check it with"
 	}
 	return Verdict{}, &Refusal{got, wanted(mine, c)}
 }
 
-// verify wants c's signature to be one of the signers of its id.
-func (r *Rules) verify(c *Claim, mine []Signer) (Verdict, error) {
-	s, err := Parse(c.Signature)
+// verifyAny wants one of c's signatures to be good: while keys change, a module has one by
+// the old key and one by the new. The error is the first one's.
+func (r *Rules) verifyAny(c *Claim, mine []Signer) (v Verdict, err error) {
+	for i, text := range c.Signatures {
+		one, e := r.verify(c, text, mine)
+		if e == nil {
+			return one, nil
+		}
+		if i == 0 {
+			err = e
+		}
+	}
+	return v, err
+}
+
+// verify wants a signature to be by one of the signers of c's id.
+func (r *Rules) verify(c *Claim, text []byte, mine []Signer) (Verdict, error) {
+	s, err := Parse(text)
 	if err != nil {
 		return Verdict{}, &Refusal{err.Error(), wanted(mine, c)}
 	}

@@ -21,31 +21,34 @@ func TestRules(t *testing.T) {
 		},
 		Unsigned: []Unsigned{{Rule: "plugins.unsigned[0]", Plugins: []string{"dev-*", "tool"}, From: []Origin{Dir, File}}},
 	}
-	broken := func(text []byte) []byte { return []byte(strings.Replace(string(text), "timestamp:1", "timestamp:2", 1)) }
+	broken := func(text []byte) []byte {
+		return []byte(strings.Replace(string(text), "timestamp:1", "timestamp:2", 1))
+	}
 	for name, test := range map[string]struct {
 		claim     Claim
 		key, rule string
 		refused   []string
 	}{
-		"signed":               {Claim{ID: "acme-a", Origin: OCI, Signature: acmeSecret.Sign(module, now)}, acme.ID(), "plugins.signers[0]", nil},
-		"signed by the second": {Claim{ID: "acme-a", Origin: HTTPS, Signature: nextSecret.Sign(module, now)}, next.ID(), "plugins.signers[0]", nil},
-		"unsigned from dir":    {Claim{ID: "dev-a", Origin: Dir}, "", "plugins.unsigned[0]", nil},
-		"both ways, unsigned":  {Claim{ID: "tool", Origin: Dir}, "", "plugins.unsigned[0]", nil},
-		"both ways, signed":    {Claim{ID: "tool", Origin: OCI, Signature: acmeSecret.Sign(module, now)}, acme.ID(), "plugins.signers[0]", nil},
-		"unsigned from oci":    {Claim{ID: "dev-a", Origin: OCI}, "", "", []string{"got no signature", `want plugins.unsigned to name "dev-a" with from: [oci]`}},
-		"unsigned":             {Claim{ID: "acme-a", Origin: Dir}, "", "", []string{"got no signature", "want one by key " + acme.ID() + " (plugins.signers[0]) or " + next.ID()}},
-		"no rule":              {Claim{ID: "other", Origin: Dir, Signature: acmeSecret.Sign(module, now)}, "", "", []string{`plugin id "other", which no rule names`}},
-		"another's key":        {Claim{ID: "acme-a", Origin: OCI, Signature: soloSecret.Sign(module, now)}, "", "", []string{"by key " + solo.ID() + ", which plugins.signers[1] lets sign solo", acme.ID()}},
-		"a stranger's key":     {Claim{ID: "acme-a", Origin: OCI, Signature: strangerSecret.Sign(module, now)}, "", "", []string{"by key " + stranger.ID() + ", which no rule names"}},
-		"of other bytes":       {Claim{ID: "solo", Origin: OCI, Signature: soloSecret.Sign([]byte("other"), now)}, "", "", []string{"by key " + solo.ID() + " that does not fit"}},
-		"a changed comment":    {Claim{ID: "solo", Origin: OCI, Signature: broken(soloSecret.Sign(module, now))}, "", "", []string{"does not fit"}},
-		"garbage where unsigned is allowed":          {Claim{ID: "dev-a", Origin: Dir, Signature: []byte("x")}, "", "", []string{"read signature"}},
-		"broken where unsigned is allowed":           {Claim{ID: "tool", Origin: Dir, Signature: broken(acmeSecret.Sign(module, now))}, "", "", []string{"does not fit"}},
-		"a stranger's where unsigned is allowed":     {Claim{ID: "dev-a", Origin: Dir, Signature: strangerSecret.Sign(module, now)}, "", "", []string{"which no rule names"}},
-		"signed under another id":                    {Claim{ID: "acme-a", Origin: OCI, Signature: acmeSecret.Sign(module, Comment{ID: "acme-b"})}, "", "", []string{`id "acme-b" in the trusted comment by key ` + acme.ID() + " (plugins.signers[0])", `the plugin's, "acme-a"`}},
-		"signed with another version":                {Claim{ID: "acme-a", Version: "1", Origin: OCI, Signature: acmeSecret.Sign(module, Comment{Version: "2"})}, "", "", []string{`version "2"`, `the manifest's, "1"`}},
-		"signed with its id and version":             {Claim{ID: "acme-a", Version: "2", Origin: OCI, Signature: acmeSecret.Sign(module, Comment{ID: "acme-a", Version: "2"})}, acme.ID(), "plugins.signers[0]", nil},
-		"a comment that two readers take for others": {Claim{ID: "acme-a", Origin: OCI, Signature: signed(acmeSecret, "id:acme-a\tid:acme-b")}, "", "", []string{"a field stands there twice"}},
+		"signed":                                     {Claim{ID: "acme-a", Origin: OCI, Signatures: [][]byte{acmeSecret.Sign(module, now)}}, acme.ID(), "plugins.signers[0]", nil},
+		"signed by the second":                       {Claim{ID: "acme-a", Origin: HTTPS, Signatures: [][]byte{nextSecret.Sign(module, now)}}, next.ID(), "plugins.signers[0]", nil},
+		"the second of two":                          {Claim{ID: "acme-a", Origin: OCI, Signatures: [][]byte{strangerSecret.Sign(module, now), nextSecret.Sign(module, now)}}, next.ID(), "plugins.signers[0]", nil},
+		"unsigned from dir":                          {Claim{ID: "dev-a", Origin: Dir}, "", "plugins.unsigned[0]", nil},
+		"both ways, unsigned":                        {Claim{ID: "tool", Origin: Dir}, "", "plugins.unsigned[0]", nil},
+		"both ways, signed":                          {Claim{ID: "tool", Origin: OCI, Signatures: [][]byte{acmeSecret.Sign(module, now)}}, acme.ID(), "plugins.signers[0]", nil},
+		"unsigned from oci":                          {Claim{ID: "dev-a", Origin: OCI}, "", "", []string{"got no signature", `want plugins.unsigned to name "dev-a" with from: [oci]`}},
+		"unsigned":                                   {Claim{ID: "acme-a", Origin: Dir}, "", "", []string{"got no signature", "want one by key " + acme.ID() + " (plugins.signers[0]) or " + next.ID()}},
+		"no rule":                                    {Claim{ID: "other", Origin: Dir, Signatures: [][]byte{acmeSecret.Sign(module, now)}}, "", "", []string{`plugin id "other", which no rule names`}},
+		"another's key":                              {Claim{ID: "acme-a", Origin: OCI, Signatures: [][]byte{soloSecret.Sign(module, now)}}, "", "", []string{"by key " + solo.ID() + ", which plugins.signers[1] lets sign solo", acme.ID()}},
+		"a stranger's key":                           {Claim{ID: "acme-a", Origin: OCI, Signatures: [][]byte{strangerSecret.Sign(module, now)}}, "", "", []string{"by key " + stranger.ID() + ", which no rule names"}},
+		"of other bytes":                             {Claim{ID: "solo", Origin: OCI, Signatures: [][]byte{soloSecret.Sign([]byte("other"), now)}}, "", "", []string{"by key " + solo.ID() + " that does not fit"}},
+		"a changed comment":                          {Claim{ID: "solo", Origin: OCI, Signatures: [][]byte{broken(soloSecret.Sign(module, now))}}, "", "", []string{"does not fit"}},
+		"garbage where unsigned is allowed":          {Claim{ID: "dev-a", Origin: Dir, Signatures: [][]byte{[]byte("x")}}, "", "", []string{"read signature"}},
+		"broken where unsigned is allowed":           {Claim{ID: "tool", Origin: Dir, Signatures: [][]byte{broken(acmeSecret.Sign(module, now))}}, "", "", []string{"does not fit"}},
+		"a stranger's where unsigned is allowed":     {Claim{ID: "dev-a", Origin: Dir, Signatures: [][]byte{strangerSecret.Sign(module, now)}}, "", "", []string{"which no rule names"}},
+		"signed under another id":                    {Claim{ID: "acme-a", Origin: OCI, Signatures: [][]byte{acmeSecret.Sign(module, Comment{ID: "acme-b"})}}, "", "", []string{`id "acme-b" in the trusted comment by key ` + acme.ID() + " (plugins.signers[0])", `the plugin's, "acme-a"`}},
+		"signed with another version":                {Claim{ID: "acme-a", Version: "1", Origin: OCI, Signatures: [][]byte{acmeSecret.Sign(module, Comment{Version: "2"})}}, "", "", []string{`version "2"`, `the manifest's, "1"`}},
+		"signed with its id and version":             {Claim{ID: "acme-a", Version: "2", Origin: OCI, Signatures: [][]byte{acmeSecret.Sign(module, Comment{ID: "acme-a", Version: "2"})}}, acme.ID(), "plugins.signers[0]", nil},
+		"a comment that two readers take for others": {Claim{ID: "acme-a", Origin: OCI, Signatures: [][]byte{signed(acmeSecret, "id:acme-a\tid:acme-b")}}, "", "", []string{"a field stands there twice"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.claim.Module = module
@@ -77,20 +80,20 @@ func signed(s Secret, comment string) []byte {
 func TestWithoutRules(t *testing.T) {
 	_, stranger := pair(t)
 	var rules Rules
-	for _, signature := range [][]byte{nil, []byte("garbage"), stranger.Sign(module, Comment{})} {
-		v, err := rules.Check(&Claim{ID: "a", Origin: Dir, Module: module, Signature: signature})
+	for _, signatures := range [][][]byte{nil, {[]byte("garbage")}, {stranger.Sign(module, Comment{})}} {
+		v, err := rules.Check(&Claim{ID: "a", Origin: Dir, Module: module, Signatures: signatures})
 		require.NoError(t, err)
 		require.Equal(t, Verdict{}, v)
 		for _, origin := range []Origin{File, HTTPS, OCI} {
-			_, err := rules.Check(&Claim{ID: "a", Origin: origin, Module: module, Signature: signature})
+			_, err := rules.Check(&Claim{ID: "a", Origin: origin, Module: module, Signatures: signatures})
 			require.ErrorContains(t, err, `plugin "a" from `+string(origin)+", and no rule about it")
 		}
 	}
 	// With rules about unsigned plugins alone there is still nothing to check a signature with.
 	rules.Unsigned = []Unsigned{{Rule: "plugins.unsigned[0]", Plugins: []string{"*"}, From: []Origin{OCI}}}
-	v, err := rules.Check(&Claim{ID: "a", Origin: OCI, Module: module, Signature: stranger.Sign(module, Comment{})})
+	v, err := rules.Check(&Claim{ID: "a", Origin: OCI, Module: module, Signatures: [][]byte{stranger.Sign(module, Comment{})}})
 	require.NoError(t, err)
 	require.Equal(t, Verdict{Rule: "plugins.unsigned[0]"}, v)
-	_, err = rules.Check(&Claim{ID: "a", Origin: Dir, Module: module, Signature: stranger.Sign(module, Comment{})})
+	_, err = rules.Check(&Claim{ID: "a", Origin: Dir, Module: module, Signatures: [][]byte{stranger.Sign(module, Comment{})}})
 	require.ErrorContains(t, err, "no signer to check it with")
 }
