@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -56,9 +57,15 @@ type contents struct {
 // parseManifest finds the one module of a manifest. What could mean two is refused: another
 // reader would take the other.
 func parseManifest(data []byte) (*contents, error) {
-	var m ocispec.Manifest
+	var m struct {
+		ocispec.Manifest
+		Manifests json.RawMessage `json:"manifests"`
+	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	if m.Manifests != nil { // CVE-2021-41190: of one digest, and two readers see two things
+		return nil, errors.New("read manifest: it is an index, too")
 	}
 	if len(m.Layers) == 0 || len(m.Layers) > maxLayers {
 		return nil, fmt.Errorf("read manifest: got %d layers, want 1 to %d", len(m.Layers), maxLayers)
@@ -101,9 +108,15 @@ func isSignature(l *ocispec.Descriptor) bool {
 // chooseManifest finds the one manifest of an index that holds a module: the one for Wasm,
 // or the only one. What docker adds about its builds ("unknown/unknown") is no choice.
 func chooseManifest(data []byte) (ocispec.Descriptor, error) {
-	var index ocispec.Index
+	var index struct {
+		ocispec.Index
+		Layers json.RawMessage `json:"layers"`
+	}
 	if err := json.Unmarshal(data, &index); err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("read index: %w", err)
+	}
+	if index.Layers != nil {
+		return ocispec.Descriptor{}, errors.New("read index: it is a manifest, too")
 	}
 	var all, wasm []ocispec.Descriptor
 	for _, d := range index.Manifests {

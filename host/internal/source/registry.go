@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 
 	"github.com/opencontainers/go-digest"
@@ -28,10 +27,6 @@ func (s *Sources) repository(at model.Source) (*remote.Repository, error) {
 	}
 	client := &auth.Client{Client: s.network.client, Cache: auth.NewCache(), Credential: credential}
 	client.SetUserAgent(userAgent)
-	if s.network.isPlain(at.Registry) {
-		// A registry on loopback has its token service there, too; no other may lead us there.
-		client.BlockedRealmPrefixes = []netip.Prefix{}
-	}
 	return &remote.Repository{
 		Client: client, PlainHTTP: s.network.isPlain(at.Registry),
 		Reference:            registry.Reference{Registry: at.Registry, Repository: at.Repository},
@@ -182,15 +177,17 @@ func fetchManifest(ctx context.Context, repo *remote.Repository, reference strin
 		return ocispec.Descriptor{}, nil, err
 	}
 	defer body.Close()
+	if desc.Size > maxManifest { // the library cuts off what is longer
+		return ocispec.Descriptor{}, nil, fmt.Errorf("manifest %s: it has %d bytes, want at most %d", reference, desc.Size, maxManifest)
+	}
 	data, err := readAll(body, maxManifest)
 	if err != nil {
 		return ocispec.Descriptor{}, nil, fmt.Errorf("manifest %s: %w", reference, err)
 	}
 	got := digest.FromBytes(data)
-	if got != desc.Digest || model.IsDigest(reference) && reference != got.String() {
+	if got != desc.Digest || desc.Size != int64(len(data)) || model.IsDigest(reference) && reference != got.String() {
 		return ocispec.Descriptor{}, nil, fmt.Errorf("manifest %s: got one with digest %s", reference, got)
 	}
-	desc.Size = int64(len(data))
 	return desc, data, nil
 }
 
@@ -213,4 +210,3 @@ func fetchBlob(ctx context.Context, repo *remote.Repository, desc ocispec.Descri
 	}
 	return data, nil
 }
-
