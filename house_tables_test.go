@@ -68,7 +68,7 @@ var hostLayers = [][]string{
 	{"host/internal/http2"},
 	{
 		"host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
-		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/route", "host/internal/source",
+		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/rollout", "host/internal/route", "host/internal/source",
 		"host/internal/throttle", "host/internal/tls",
 	},
 	{"host/internal/pipeline"}, // sees guest and forward through interfaces that it declares

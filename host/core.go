@@ -28,6 +28,7 @@ type core struct {
 	powers   *powers
 	modules  *modules
 	policies *policies
+	rollouts *rollouts
 	current  *setup // what the current snapshot was built with
 
 	closers []func() // in the order of opening

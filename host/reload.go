@@ -83,6 +83,7 @@ func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
 	h.core.adopt(with)
 	h.mu.Unlock()
 	h.swap(s)
+	h.outdated(s)
 	h.mu.Lock()
 	certs := h.door.certs
 	h.mu.Unlock()
