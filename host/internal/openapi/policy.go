@@ -45,7 +45,10 @@ func (l *loader) policy(item document.Value) model.Policy {
 	item.Require("plugin")
 	p := model.Policy{Position: item.Position()}
 	p.Plugin = item.Field("plugin").Match(pluginForm, "a plugin's id: lower-case letters, digits and _.-")
-	p.Source, p.Digest = source(item)
+	var sourced bool
+	if p.Source, p.Digest, sourced = source(item); !sourced {
+		p.Plugin = "" // it is not the one of that name elsewhere
+	}
 	beforeConfig := l.doc.Count()
 	if p.Config = item.Field("config").JSON(); l.doc.Count() > beforeConfig {
 		p.Config = nil
@@ -64,22 +67,25 @@ func (l *loader) policy(item document.Value) model.Policy {
 
 // source reads where a module is, and what it must be. A relative file starts where the
 // document is. What comes by https has a digest: nothing else would say what it is.
-func source(item document.Value) (s model.Source, digest string) {
+func source(item document.Value) (s model.Source, digest string, ok bool) {
 	at := item.Field("source")
 	digest = item.Field("digest").Match(digestForm, `"sha256:" and 64 lower-case hexadecimal digits`)
+	if !at.Exists() {
+		return s, digest, true
+	}
 	text := at.Text()
 	if !at.IsText() {
-		return s, digest // told by Text when it is there
+		return s, digest, false // told by Text
 	}
 	s, err := model.ParseSource(text)
 	if bad, ok := errors.AsType[*model.SourceError](err); ok {
 		at.Report("", bad.Want)
-		return model.Source{}, digest
+		return model.Source{}, digest, false
 	}
 	if s.Scheme == model.SourceHTTPS && !item.Field("digest").Exists() {
 		at.Report("an https source without a digest", "a digest beside it: the module's, as sha256sum prints it")
 	}
-	return s.Under(filepath.Dir(item.Position().File)), digest
+	return s.Under(filepath.Dir(item.Position().File)), digest, true
 }
 
 func grants(v document.Value) model.Grants {

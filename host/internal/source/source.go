@@ -52,12 +52,18 @@ func New(o Options) (*Sources, error) {
 		s.store = OpenStore(o.Dir, o.MaxBytes)
 	}
 	var err error
-	s.network, err = newNetwork(&o)
-	return s, err
+	if s.network, err = newNetwork(&o); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Close ends idle connections. It may be called more than once.
-func (s *Sources) Close() { s.network.close() }
+// Close ends idle connections. It may be called more than once, and on nil.
+func (s *Sources) Close() {
+	if s != nil {
+		s.network.close()
+	}
+}
 
 // Artifact is a module as it came.
 type Artifact struct {
