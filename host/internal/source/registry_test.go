@@ -145,11 +145,24 @@ func TestPins(t *testing.T) {
 	require.Equal(t, module("two"), accept(t, s, tag, Digest(module("two"))).Module)
 	require.Equal(t, module("two"), accept(t, s, tag, "").Module, "which is the pin now")
 
-	// A copy that is lost or damaged is got again by the digests that were pinned.
 	exact := tag[:len(tag)-2] + "@" + first
 	accept(t, s, exact, "")
 	push(module("four"))
 	store := OpenStore(dir, maxBytes)
+	againIsTheSame(t, s, store, map[string][]byte{tag: module("two"), exact: module("one")})
+
+	// The registry is down: what is kept works on, what is damaged then is refused.
+	r.Stop()
+	other, _ := sources(t, Options{Dir: dir, PlainHTTP: []string{r.Address}})
+	require.Equal(t, module("two"), accept(t, other, tag, "").Module)
+	require.NoError(t, os.WriteFile(store.path(Digest(module("two"))), module("evil"), 0o600))
+	_, err = other.Load(t.Context(), parse(t, tag), "")
+	require.ErrorContains(t, err, "damaged: the file is "+Digest(module("evil")))
+	require.ErrorContains(t, err, "connection refused")
+}
+
+// againIsTheSame: a copy that is lost or damaged is got again by the digests that were pinned.
+func againIsTheSame(t *testing.T, s *Sources, store *Store, pinned map[string][]byte) {
 	for name, damage := range map[string]func(path string) error{
 		"lost":      os.Remove,
 		"truncated": func(path string) error { return os.Truncate(path, 10) },
@@ -157,7 +170,7 @@ func TestPins(t *testing.T) {
 		"endless":   func(path string) error { return os.WriteFile(path, make([]byte, 2<<20), 0o600) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			for from, content := range map[string][]byte{tag: module("two"), exact: module("one")} {
+			for from, content := range pinned {
 				require.NoError(t, damage(store.path(Digest(content))))
 				a, err := s.Load(t.Context(), parse(t, from), "")
 				if name == "endless" {
@@ -173,20 +186,18 @@ func TestPins(t *testing.T) {
 			}
 		})
 	}
+}
 
-	// The registry is down: what is kept works on, what is damaged then is refused.
-	r.Stop()
-	other, _ := sources(t, Options{Dir: dir, PlainHTTP: []string{r.Address}})
-	require.Equal(t, module("two"), accept(t, other, tag, "").Module)
-	require.NoError(t, os.WriteFile(store.path(Digest(module("two"))), module("evil"), 0o600))
-	_, err = other.Load(t.Context(), parse(t, tag), "")
-	require.ErrorContains(t, err, "damaged: the file is "+Digest(module("evil")))
-	require.ErrorContains(t, err, "connection refused")
-
-	// A pin that was damaged does not make the source be asked again.
+// A pin that was damaged does not make its source be asked again.
+func TestDamagedPins(t *testing.T) {
+	s, dir := sources(t, Options{})
+	store, exact := OpenStore(dir, maxBytes), "oci://registry.example/acme/a:1"
+	require.NoError(t, store.SetPin(Pin{Source: exact, Digest: Digest(nil)}))
 	require.NoError(t, os.WriteFile(store.pinPath(exact), []byte("{"), 0o600))
-	_, err = other.Load(t.Context(), parse(t, exact), "")
+	_, err := s.Load(t.Context(), parse(t, exact), "")
 	require.ErrorContains(t, err, "read pin of "+exact)
+	_, err = store.Pins()
+	require.ErrorContains(t, err, "unexpected EOF")
 	for text, want := range map[string]string{
 		`{"source": "x", "digest": "` + Digest(nil) + `"}`:          `it is of "x"`,
 		`{"source": "` + exact + `", "digest": "sha256:1"}`:         `digests "sha256:1"`,
