@@ -42,7 +42,7 @@ func Start(t testing.TB, o Options) *Registry {
 		t.Fatalf("%v: run `make setup`", err)
 	}
 	dir := t.TempDir()
-	config := fmt.Sprintf("version: 0.1\nlog: {level: info}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp:\n  addr: 127.0.0.1:0\n", filepath.Join(dir, "data"))
+	config := fmt.Sprintf("version: 0.1\nlog: {level: info, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp:\n  addr: 127.0.0.1:0\n", filepath.Join(dir, "data"))
 	if o.Cert != "" {
 		config += fmt.Sprintf("  tls: {certificate: %q, key: %q}\n", o.Cert, o.Key)
 	}
