@@ -96,7 +96,7 @@ func newCore(ctx context.Context, c *config.Config, builtins fs.FS, observer *ob
 		return nil, err
 	}
 	k.closers = append(k.closers, func() { k.engine.Close(context.Background()) })
-	k.modules = &modules{engine: k.engine, builtins: builtins, latest: make(map[string]*moduleEntry)}
+	k.modules = &modules{engine: k.engine, builtins: builtins, dir: filepath.Join(dataDir, "plugins"), latest: make(map[moduleKey]*moduleEntry)}
 	k.closers = append(k.closers, k.modules.close)
 	k.policies = &policies{engine: k.engine, observer: observer, bound: make(map[[32]byte]*boundPolicy),
 		adapters: adapters{proxywasm.NewAdapter()}, instances: c.Plugins.Instances}
@@ -200,6 +200,7 @@ func Validate(ctx context.Context, o Options) (_ *Report, err error) {
 		return nil, err
 	}
 	defer k.close()
+	k.modules.trial = true
 	s, err := k.build(ctx, k.current, nil)
 	if err != nil {
 		return nil, err
