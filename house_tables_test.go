@@ -68,7 +68,8 @@ var hostLayers = [][]string{
 		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/route",
 		"host/internal/throttle", "host/internal/tls",
 	},
-	{"host/internal/pipeline"}, // sees guest and forward through interfaces that it declares
+	{"host/internal/workbench"}, // a gateway without requests: guest alone
+	{"host/internal/pipeline"},  // sees guest and forward through interfaces that it declares
 	{"host"},
 }
 

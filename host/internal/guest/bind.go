@@ -184,6 +184,8 @@ type configure struct {
 	identity []string
 	bodiless []string
 	refused  string
+	answer   []byte // the whole result
+	fuel     uint64 // that it took
 }
 
 // Encode writes the config.
@@ -203,6 +205,7 @@ func (c *configure) Decode(result []byte) error {
 	if err != nil {
 		return err
 	}
+	c.answer = bytes.Clone(result)
 	if r.Has(abi.ResultError) {
 		c.refused = string(r.Bytes(abi.ResultError))
 		if c.refused == "" {
@@ -219,7 +222,7 @@ func (p *Policy) learn(in *instance) error {
 	fault := func(format string, args ...any) error {
 		return &Error{Plugin: p.name, Hook: abi.HookConfigure, Kind: KindResult, Err: fmt.Errorf(format, args...)}
 	}
-	p.identity = in.configured.identity
+	p.identity, p.configured = in.configured.identity, in.configured
 	for _, s := range p.identity {
 		if _, _, err := abi.ParseSelector([]byte(s)); err != nil {
 			return fault("identity: %w", err)

@@ -34,7 +34,9 @@ func httpCall(in *instance, words []uint64) {
 	if err != nil {
 		in.p.host.log.Debug("outbound call of a plugin failed", "url", call.URL, "error", err)
 		status := abi.StatusUnavailable
-		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+		if named, ok := errors.AsType[StatusError](err); ok {
+			status = abi.Status(named)
+		} else if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 			status = abi.StatusTimeout
 		}
 		status64(words, status)

@@ -14,19 +14,20 @@ const maxHooks = int(abi.HookObserve) + 1
 
 // Policy is a bound plugin with its pool of instances. It is safe for concurrent use.
 type Policy struct {
-	name     string
-	module   *compiled
-	config   []byte
-	fuel     uint64
-	memory   uint64
-	most     int // instances at once
-	fresh    bool
-	image    *image // nil when not fresh, or not portable
-	host     hostState
-	identity []string
-	masks    [maxHooks]abi.Mask
-	has      [maxHooks]bool
-	create   func(context.Context) (*instance, error) // makes an instance
+	name       string
+	module     *compiled
+	config     []byte
+	fuel       uint64
+	memory     uint64
+	most       int // instances at once
+	fresh      bool
+	image      *image // nil when not fresh, or not portable
+	host       hostState
+	identity   []string
+	configured configure // of the first instance
+	masks      [maxHooks]abi.Mask
+	has        [maxHooks]bool
+	create     func(context.Context) (*instance, error) // makes an instance
 
 	mu      sync.Mutex
 	free    []*instance      // idle, the last used at the end: it is warm
@@ -59,6 +60,22 @@ func (p *Policy) Mask(h abi.Hook) abi.Mask {
 
 // Identity is the selectors that make the identity of the policy's verdicts.
 func (p *Policy) Identity() []string { return p.identity }
+
+// Configured is the result record of the configure hook, empty when the plugin exports none
+// or said nothing, and the fuel it took.
+func (p *Policy) Configured() (result []byte, fuelUsed uint64) {
+	return p.configured.answer, p.configured.fuel
+}
+
+// Memory is how many bytes of linear memory the idle instances have.
+func (p *Policy) Memory() (bytes uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range p.free {
+		bytes += in.linear.size
+	}
+	return bytes
+}
 
 // Stats is how many instances there are, and how many of them are idle.
 func (p *Policy) Stats() (instances, idle int) {
