@@ -132,6 +132,9 @@ func (h *Host) Rewind() { h.next, h.faults, h.Lines = 0, nil, nil }
 // Ask gives the answer of the next of Calls, which must be the one that asks the same. What
 // was not recorded is answered with unavailable, and [Host.Check] tells of it.
 func (h *Host) Ask(asked HostCall) HostCall {
+	if h.Answer != nil {
+		return h.Answer(asked)
+	}
 	got := asked.String()
 	if h.next >= len(h.Calls) {
 		h.faults = append(h.faults, fmt.Errorf("host call %d: got %s, want no more calls", h.next, got))
@@ -144,6 +147,9 @@ func (h *Host) Ask(asked HostCall) HostCall {
 	asked.Status = StatusName(abi.StatusUnavailable)
 	return asked
 }
+
+// ordered tells whether calls are answered one by one.
+func (h *Host) ordered() bool { return h.Calls != nil || h.Answer != nil }
 
 // Check says how the calls since [Host.Rewind] differ from Calls; nil when they do not, or
 // when there are none to compare with.

@@ -47,6 +47,9 @@ type Host struct {
 	// Lines is what was logged.
 	Lines []string `json:"-"`
 
+	// Answer answers the calls of capabilities, instead of Calls; for who makes a recording.
+	Answer func(HostCall) HostCall `json:"-"`
+
 	next   int // of Calls
 	faults []error
 }
@@ -94,7 +97,7 @@ func (h *Host) HTTPCall(record []byte) (answer []byte, status int32) {
 	if err != nil {
 		return nil, int32(abi.StatusBadArgument)
 	}
-	if h.Calls != nil {
+	if h.ordered() {
 		return h.askHTTP(r)
 	}
 	method, url := string(r.Bytes(abi.ResultHTTPMethod)), string(r.Bytes(abi.ResultHTTPURL))
@@ -123,7 +126,7 @@ func (h *Host) HTTPCall(record []byte) (answer []byte, status int32) {
 
 // KVGet reads a value.
 func (h *Host) KVGet(key string) (value []byte, status int32) {
-	if h.Calls != nil {
+	if h.ordered() {
 		return h.ask(HostCall{Call: CallKVGet, Key: Bytes(key)})
 	}
 	return lookUpIn(h.KV, key, abi.StatusNotFound)
@@ -131,7 +134,7 @@ func (h *Host) KVGet(key string) (value []byte, status int32) {
 
 // KVSet stores a value for as long as h is there.
 func (h *Host) KVSet(key string, value []byte, ttlMS int64) (status int32) {
-	if h.Calls != nil {
+	if h.ordered() {
 		_, status = h.ask(HostCall{Call: CallKVSet, Key: Bytes(key), Value: value, TTLMS: ttlMS})
 		return status
 	}
@@ -144,7 +147,7 @@ func (h *Host) KVSet(key string, value []byte, ttlMS int64) (status int32) {
 
 // KVDelete removes a value.
 func (h *Host) KVDelete(key string) (status int32) {
-	if h.Calls != nil {
+	if h.ordered() {
 		_, status = h.ask(HostCall{Call: CallKVDelete, Key: Bytes(key)})
 		return status
 	}
@@ -154,7 +157,7 @@ func (h *Host) KVDelete(key string) (status int32) {
 
 // Secret reads a secret.
 func (h *Host) Secret(name string) (value []byte, status int32) {
-	if h.Calls != nil {
+	if h.ordered() {
 		return h.ask(HostCall{Call: CallSecret, Name: Bytes(name)})
 	}
 	return lookUpIn(h.Secrets, name, abi.StatusNotGranted)
@@ -173,7 +176,7 @@ func (h *Host) HMACSHA256(secret string, data []byte) (sum [32]byte, status int3
 
 // JWKSVerify gives the status of the first entry that matches.
 func (h *Host) JWKSVerify(url, token string) (status int32) {
-	if h.Calls != nil {
+	if h.ordered() {
 		_, status = h.ask(HostCall{Call: CallJWKS, URL: Bytes(url), Token: Bytes(token)})
 		return status
 	}

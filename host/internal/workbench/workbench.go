@@ -39,6 +39,12 @@ func New(ctx context.Context, o Options) (*Bench, error) {
 	return b, err
 }
 
+// On puts a module of an engine that somebody else has on a bench: its policies are bound
+// beside those that serve. Neither is closed through the bench.
+func On(engine *guest.Engine, module *guest.Module, id string) *Plugin {
+	return &Plugin{Bench: &Bench{engine: engine, powers: &powers{}}, module: module, id: id}
+}
+
 // Close ends the engine, when all plugins were closed.
 func (b *Bench) Close(ctx context.Context) error { return b.engine.Close(ctx) }
 
@@ -85,11 +91,18 @@ type Outcome struct {
 	Err error
 	// Lines are what the plugin logged, each with its level.
 	Lines []string
+	// Logged is what the hook logged, as case files have it.
+	Logged []string
+	// Calls says how the hook's host calls differ from those of a case that has them in order.
+	Calls error
 }
 
 // Run runs one case. Whether it came out as wanted is for [Outcome.Check] to say.
 func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
-	defer func() { o.Lines = p.powers.take() }()
+	defer func() {
+		o.Logged, o.Calls = p.powers.result()
+		o.Lines = p.powers.take()
+	}()
 	policy, err := p.bind(ctx, c, "")
 	if refused, ok := errors.AsType[*guest.Error](err); ok && refused.Kind == guest.KindConfig {
 		o.Refused = refused
@@ -111,6 +124,7 @@ func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
 		return o
 	}
 	call := call{hook: c.Hook, record: record}
+	p.powers.begin()
 	o.Fuel, o.Err = policy.Call(ctx, c.Hook, &call)
 	o.Result = call.result
 	return o
@@ -119,7 +133,12 @@ func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
 // bind makes a policy of the plugin as the case has it.
 func (p *Plugin) bind(ctx context.Context, c *casefile.Case, isolation string) (*guest.Policy, error) {
 	p.powers.use(c.Host)
-	return p.engine.Bind(ctx, p.module, guest.Binding{Name: p.id, Config: c.Config, Grants: grants(c.Host), Isolation: isolation})
+	powers, name := p.powers.guest(), p.id
+	if c.Module != nil {
+		name = c.Module.ID
+	}
+	return p.engine.Bind(ctx, p.module, guest.Binding{Name: name, Config: c.Config, Grants: grants(c.Host), Isolation: isolation,
+		Powers: &powers, Fuel: c.Limits.Fuel, Memory: c.Limits.Memory})
 }
 
 // Check says how the outcome differs from what the case wants; nil when it does not. A
@@ -127,6 +146,8 @@ func (p *Plugin) bind(ctx context.Context, c *casefile.Case, isolation string) (
 // of the case is looked for in what the plugin itself says.
 func (o Outcome) Check(c *casefile.Case) error {
 	switch {
+	case o.Err != nil && c.Trap != nil:
+		return errors.Join(c.Trap.Check(o.Err), c.CheckFuel(o.Fuel), o.Calls)
 	case o.Err != nil:
 		return o.Err
 	case o.Refused != nil && c.Error == "":
@@ -139,11 +160,10 @@ func (o Outcome) Check(c *casefile.Case) error {
 	case c.Error != "":
 		return fmt.Errorf("config: got accepted, want refused with %q", c.Error)
 	}
-	var fuel error
-	if c.Fuel != 0 && o.Fuel > c.Fuel {
-		fuel = fmt.Errorf("fuel: got %d, want at most %d", o.Fuel, c.Fuel)
+	if c.Trap != nil {
+		return c.Trap.Check(nil)
 	}
-	return errors.Join(c.Compare(o.Result), fuel)
+	return errors.Join(c.Compare(o.Result), c.CheckFuel(o.Fuel), c.CheckLog(o.Logged), o.Calls)
 }
 
 // call is a request record that was made before, and what the guest answers to it.
