@@ -15,6 +15,7 @@ var (
 	pluginForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,127}$`)
 	hashForm     = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 	upstreamForm = regexp.MustCompile(`^(https?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$`)
+	recordForm   = regexp.MustCompile(`^((header|response_header|param|path_param|cookie|context|stage_variable|claim)\.[^\x00-\x20]{1,128}|principal|api_key_id|source_ip|body|response_body|config)$`)
 	keyForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}$`)
 )
 
@@ -38,7 +39,7 @@ func (l *loader) lost(at model.Position) model.Policy {
 
 func (l *loader) policy(item document.Value) model.Policy {
 	before := l.doc.Count()
-	item.Only("plugin", "config", "grants", "on_error", "isolation", "fuel", "memory")
+	item.Only("plugin", "config", "grants", "on_error", "isolation", "fuel", "memory", "record")
 	item.Require("plugin")
 	p := model.Policy{Position: item.Position()}
 	p.Plugin = item.Field("plugin").Match(pluginForm, "a plugin's id: lower-case letters, digits and _.-")
@@ -55,7 +56,32 @@ func (l *loader) policy(item document.Value) model.Policy {
 	p.Isolation = item.Field("isolation").OneOf(model.IsolationPooled, model.IsolationFresh)
 	p.Fuel = uint64(item.Field("fuel").Int(1000, 1e15))
 	p.Memory = uint64(item.Field("memory").Size(64<<10, 4<<30))
+	p.Record = record(item.Field("record"))
 	return p
+}
+
+// record reads what is recorded: all calls, up to 60 a minute, unless it says otherwise.
+func record(v document.Value) *model.Record {
+	if !v.Exists() {
+		return nil
+	}
+	v.Only("sample", "max", "redact", "reveal")
+	r := &model.Record{Sample: 1, Max: 60}
+	if s := v.Field("sample"); s.Exists() {
+		r.Sample = s.Float(0, 1)
+	}
+	if m := v.Field("max"); m.Exists() {
+		r.Max = int(m.Int(1, 6000))
+	}
+	r.Redact, r.Reveal = selectors(v.Field("redact")), selectors(v.Field("reveal"))
+	return r
+}
+
+func selectors(v document.Value) (list []string) {
+	for each := range v.Elements() {
+		list = append(list, each.Match(recordForm, "header.NAME, response_header.NAME, param.NAME, path_param.NAME, cookie.NAME, context.NAME, stage_variable.NAME, claim.NAME, principal, api_key_id, source_ip, body, response_body or config"))
+	}
+	return list
 }
 
 func grants(v document.Value) model.Grants {
