@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
@@ -14,8 +15,9 @@ import (
 // gateway has. Nothing that runs in it reaches network, files or clock. Not safe for
 // concurrent use. Close ends it.
 type Workbench struct {
-	bench  *workbench.Bench
-	plugin *workbench.Plugin
+	bench    *workbench.Bench
+	plugin   *workbench.Plugin
+	compiled time.Duration
 }
 
 // WorkbenchOptions are for [OpenWorkbench].
@@ -48,11 +50,13 @@ func OpenWorkbench(ctx context.Context, o WorkbenchOptions) (*Workbench, error) 
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	plugin, err := bench.Open(ctx, o.ID, o.Wasm)
+	compiled := time.Since(start)
 	if err != nil {
 		return nil, errors.Join(err, bench.Close(ctx))
 	}
-	return &Workbench{bench: bench, plugin: plugin}, nil
+	return &Workbench{bench: bench, plugin: plugin, compiled: compiled}, nil
 }
 
 // ID is the plugin's id: the manifest's, or that of the options.
@@ -66,6 +70,21 @@ func (w *Workbench) Hooks() []abi.Hook { return w.plugin.Hooks() }
 func (w *Workbench) Run(ctx context.Context, c *casefile.Case) CaseOutcome {
 	return w.plugin.Run(ctx, c)
 }
+
+// CaseFigures are what a case costs, [CaseCost] with one isolation.
+type (
+	CaseFigures = workbench.Figures
+	CaseCost    = workbench.Cost
+)
+
+// Measure runs a case over and over, with each isolation, for about that long. A case that
+// does not come out as wanted, or that only tests a config, is an error.
+func (w *Workbench) Measure(ctx context.Context, c *casefile.Case, most time.Duration) (CaseFigures, error) {
+	return w.plugin.Measure(ctx, c, most)
+}
+
+// CompileTime is how long it took to check, rewrite and compile the module.
+func (w *Workbench) CompileTime() time.Duration { return w.compiled }
 
 // Close ends the workbench. It must be called once.
 func (w *Workbench) Close(ctx context.Context) error {

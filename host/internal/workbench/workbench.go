@@ -1,7 +1,6 @@
 package workbench
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -166,7 +165,8 @@ func (o Outcome) Check(c *casefile.Case) error {
 	return errors.Join(c.Compare(o.Result), c.CheckFuel(o.Fuel), c.CheckLog(o.Logged), o.Calls)
 }
 
-// call is a request record that was made before, and what the guest answers to it.
+// call is a request record that was made before, and what the guest answers to it: its room
+// is used again.
 type call struct {
 	hook   abi.Hook
 	record []byte
@@ -184,6 +184,6 @@ func (c *call) Decode(result []byte) error {
 	if _, err := abi.ParseResult(result, c.hook); err != nil {
 		return err
 	}
-	c.result = bytes.Clone(result)
+	c.result = append(c.result[:0], result...)
 	return nil
 }
