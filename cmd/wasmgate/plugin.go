@@ -26,7 +26,7 @@ func (a *app) plugin() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(a.pluginList(), a.pluginNew(), a.pluginBuild(), a.pluginTest(), a.pluginBench())
+	group.AddCommand(a.pluginList(), a.pluginNew(), a.pluginBuild(), a.pluginTest(), a.pluginBench(), a.pluginReplay())
 	return group
 }
 

@@ -276,28 +276,46 @@ func count(conditions ...bool) (n int) {
 	return n
 }
 
+// Difference is a field of a result that is not as wanted, in canonical spelling; "absent"
+// when it is.
+type Difference struct{ Field, Got, Want string }
+
 // Compare says how a result record differs from the one wanted.
 func (c *Case) Compare(result []byte) error {
-	got, err := abi.ParseResult(result, c.Hook)
+	differences, err := c.Differences(result)
 	if err != nil {
 		return err
+	}
+	var faults []error
+	for _, d := range differences {
+		faults = append(faults, fmt.Errorf("result field %s: got %s, want %s", d.Field, d.Got, d.Want))
+	}
+	return errors.Join(faults...)
+}
+
+// Differences are the fields of a result record that differ from those wanted, in the order of
+// their ids.
+func (c *Case) Differences(result []byte) ([]Difference, error) {
+	got, err := abi.ParseResult(result, c.Hook)
+	if err != nil {
+		return nil, err
 	}
 	record, err := encode[abi.ResultField](c.Hook, c.result, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	want, err := abi.ParseResult(record, c.Hook)
 	if err != nil {
-		return fmt.Errorf("result of the case: %w", err)
+		return nil, fmt.Errorf("result of the case: %w", err)
 	}
-	var faults []error
+	var differences []Difference
 	for id := abi.ResultField(1); id < 64; id++ {
 		g, w := describe(got, id), describe(want, id)
 		if g != w {
-			faults = append(faults, fmt.Errorf("result field %v: got %s, want %s", id, g, w))
+			differences = append(differences, Difference{id.String(), g, w})
 		}
 	}
-	return errors.Join(faults...)
+	return differences, nil
 }
 
 // strict decodes all of text and refuses unknown keys.

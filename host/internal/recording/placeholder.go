@@ -50,6 +50,9 @@ func redactToken(token []byte, number int, reveal func(claim string) bool) []byt
 	parts := bytes.Split(token, []byte("."))
 	for i, part := range parts {
 		parts[i] = fill(part, number)
+		if len(part) > 0 {
+			parts[i][len(part)-1] = 'A' // strict readers want the last bits zero
+		}
 		if i > 1 || len(parts) > 3 && i > 0 { // a signature; of a JWE only the header is no secret
 			continue
 		}

@@ -2,6 +2,7 @@ package workbench
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -92,12 +93,16 @@ type Outcome struct {
 	Lines []string
 	// Logged is what the hook logged, as case files have it.
 	Logged []string
+	// SHA256 is the module that ran.
+	SHA256 string
 	// Calls says how the hook's host calls differ from those of a case that has them in order.
 	Calls error
 }
 
 // Run runs one case. Whether it came out as wanted is for [Outcome.Check] to say.
 func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
+	digest := p.module.Digest()
+	o.SHA256 = hex.EncodeToString(digest[:])
 	defer func() {
 		o.Logged, o.Calls = p.powers.result()
 		o.Lines = p.powers.take()
@@ -146,7 +151,7 @@ func (p *Plugin) bind(ctx context.Context, c *casefile.Case, isolation string) (
 func (o Outcome) Check(c *casefile.Case) error {
 	switch {
 	case o.Err != nil && c.Trap != nil:
-		return errors.Join(c.Trap.Check(o.Err), c.CheckFuel(o.Fuel), o.Calls)
+		return errors.Join(c.Trap.Check(o.Err), o.CheckFuel(c), o.Calls)
 	case o.Err != nil:
 		return o.Err
 	case o.Refused != nil && c.Error == "":
@@ -162,7 +167,16 @@ func (o Outcome) Check(c *casefile.Case) error {
 	if c.Trap != nil {
 		return c.Trap.Check(nil)
 	}
-	return errors.Join(c.Compare(o.Result), c.CheckFuel(o.Fuel), c.CheckLog(o.Logged), o.Calls)
+	return errors.Join(c.Compare(o.Result), o.CheckFuel(c), c.CheckLog(o.Logged), o.Calls)
+}
+
+// CheckFuel says how the fuel differs from what the case wants. What a recording says of its
+// module's fuel says nothing of another's.
+func (o Outcome) CheckFuel(c *casefile.Case) error {
+	if c.Exact && c.Module != nil && c.Module.SHA256 != o.SHA256 {
+		return nil
+	}
+	return c.CheckFuel(o.Fuel)
 }
 
 // call is a request record that was made before, and what the guest answers to it: its room
