@@ -17,12 +17,14 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
 	"github.com/wasmgate/wasmgate/host"
+	. "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
 )
 
 // replayIn says, in the environment of this test binary, where the recordings are that it
@@ -224,7 +226,7 @@ func TestRecord(t *testing.T) {
 		if c.Trap != nil {
 			traps++
 			assert.Equal(t, "trap", c.Trap.Kind)
-			assert.Contains(t, strings.Join(c.Trap.Stack, " "), "main.crash")
+			assert.Contains(t, strings.Join(c.Trap.Stack, " "), "main.check")
 			assert.Contains(t, c.Trap.Text, "cannot read Bearer")
 			assert.Equal(t, "trap", c.Live.Trap)
 			assert.Empty(t, c.Live.Changed)
@@ -241,6 +243,7 @@ func TestRecord(t *testing.T) {
 	assert.Equal(t, 1, traps)
 	assert.Equal(t, map[string]int{"authorize": n + 1, "map_request": n, "map_response": n + 1, "observe": n + 1}, hooks)
 	g.noSecrets(t, signing, keyValue, apiKey, session, opaque, password, inQuery, tenant, upCookie)
+	g.nowhere(t, short)
 	for _, environ := range [][]string{{"GOMAXPROCS=1", "GOGC=off"}, {"GOMAXPROCS=4", "GOGC=20"}} {
 		all := elsewhere(t, g, environ...)
 		require.Len(t, all, len(cases))
@@ -249,5 +252,246 @@ func TestRecord(t *testing.T) {
 			assert.Empty(t, one.Differences, one.File)
 			assert.Equal(t, one.Fuel.Want, one.Fuel.Got)
 		}
+	}
+}
+
+// The built-in plugins, and plugins in each language of the SDKs: all hooks in Go and C.
+func TestRecordEveryLanguage(t *testing.T) {
+	key := elliptical(t)
+	p := newProvider(t, public(key, "k1"))
+	p.Start()
+	u := serve(t, nil)
+	content := files{}
+	paths := []string{at("/builtin", policies(
+		recordedPolicy("cors", "{}", `config: {allow_origins: ["https://app.example"]}`),
+		recordedPolicy("jwt", "{reveal: [claim.tier]}", fmt.Sprintf(`config: {issuer: %q, audience: [shop], cache_ttl_s: 0, required_claims: {tier: gold}}, grants: {jwks: [%[1]q]}`, p.URL)),
+		recordedPolicy("rate-limit", "{}", "config: {rate: 1000, burst: 1000, by: identity}"),
+		recordedPolicy("transform", "{}", `config: {request: {headers: {set: {x-who: "${principal}"}}}, response: {body: {set: {seen: "${context.claims.tier}"}}}}`)), proxy(u.URL))}
+	for _, l := range sdks {
+		id, example, bound := strings.ToLower(l.name), "full", "config: x-api-key, grants: {jwks: [\"https://id.example\"]}"
+		if l.name == "Rust" {
+			example, bound = "hello", "on_error: deny"
+		}
+		wasm, _ := buildExample(t, l.folder, l.build, example)
+		content["plugins/"+id+".wasm"] = strings.Replace(string(wasm), `"id": "`+example+`"`, fmt.Sprintf(`"id": %-*q`, len(example)+2, id), 1)
+		paths = append(paths, at("/"+id, policies(recordedPolicy(id, "{}", bound)), proxy(u.URL)))
+	}
+	content["apis/a.yaml"] = document("x-wasmgate-api: {id: api}\nx-wasmgate-keys: [{id: anna, value: "+apiKey+"0123456789}]", paths...)
+	g := start(t, content)
+	tok := token(t, jose.ES256, key, "k1", p.good(claims{"email": "alice@example.com"}))
+	get(t, g.h1, site+"/builtin", bearer(tok), "Origin: https://app.example", "Cookie: sid="+session)
+	for _, l := range sdks {
+		get(t, g.h2, site+"/"+strings.ToLower(l.name), bearer(tok), "X-Api-Key: "+apiKey+"0123456789", "X-Token: let-me-in")
+	}
+	for plugin, want := range map[string]int{"cors": 2, "jwt": 1, "rate-limit": 1, "transform": 2, "go": 4, "rust": 1, "c": 4} {
+		for _, c := range g.recorded(t, plugin, want) {
+			if plugin == "jwt" {
+				assert.JSONEq(t, `"allow"`, string(c.Result()["decision"]))
+				assert.Empty(t, c.Live.Changed, "the subject has a placeholder wherever it stands")
+			}
+			if plugin == "cors" || plugin == "rate-limit" {
+				assert.Empty(t, c.Live.Changed)
+			}
+		}
+	}
+	signature := tok[strings.LastIndexByte(tok, '.')+1:]
+	g.noSecrets(t, signature, apiKey+"0123456789", session)
+	for _, secret := range []string{tok, strings.Split(tok, ".")[1], "alice@example.com"} {
+		for _, s := range spelled(secret)[:8] { // half a token is an issuer and an audience
+			g.nowhere(t, s)
+		}
+	}
+	first := elsewhere(t, g, "GOMAXPROCS=1", "GOGC=off")
+	assert.Len(t, first, 15)
+	for _, one := range first {
+		assert.Equal(t, host.ReplaySame, one.Outcome, "%+v", one)
+		assert.Empty(t, one.Differences)
+	}
+	again, err := host.Replay(t.Context(), g.replay())
+	require.NoError(t, err)
+	assert.Equal(t, first, again)
+}
+
+func (g *gateway) replay() host.ReplayOptions {
+	config, err := host.Load(host.LoadOptions{Environ: []string{}, Set: map[string]string{"plugins.dir": filepath.Join(g.dir, "plugins"), "data_dir": filepath.Join(g.dir, "data")}})
+	require.NoError(g.t, err)
+	return host.ReplayOptions{Config: config, Builtins: builtins(g.t), Paths: []string{g.recordings("")}}
+}
+
+// nowhere looks for a text in all bytes below the folder of recordings.
+func (g *gateway) nowhere(t *testing.T, s string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(g.recordings(""), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if strings.Contains(string(data), s) {
+			t.Errorf("%s holds %q", path, s)
+		}
+		return err
+	}))
+}
+
+// Under load no more is written than the policy allows, no more stays than there is room for,
+// the newest stay, and no request waits or fails.
+func TestRecordBounds(t *testing.T) {
+	u := serve(t, nil)
+	body := `config: {request: {body: {set: {a: b}}}}`
+	g := start(t, files{
+		"wasmgate.yaml": "recordings: {bytes: 1MiB}",
+		"apis/a.yaml": document("x-wasmgate-api: {id: api}",
+			"/all: {post: {"+policies(recordedPolicy("transform", "{max: 6000}", body))+", "+proxy(u.URL)+"}}",
+			"/some: {get: {"+policies(recordedPolicy("jwt", "{max: 7}", `config: {issuer: "https://id.example", audience: [a]}, grants: {jwks: ["https://id.example"]}`))+", "+proxy(u.URL)+"}}",
+			"/none: {get: {"+policies(recordedPolicy("ip-rules", "{sample: 0}", `config: {allow: ["127.0.0.0/8"]}`))+", "+proxy(u.URL)+"}}")})
+	large := `{"x": "` + strings.Repeat("y", 50<<10) + `"}`
+	var clients sync.WaitGroup
+	const n = 60
+	for i := range n {
+		clients.Go(func() {
+			c := []*http.Client{g.h1, g.h2}[i%2]
+			assert.Equal(t, 200, send(t, c, "POST", site+"/all?n="+fmt.Sprint(i), large, "Content-Type: application/json").StatusCode)
+			assert.Equal(t, 401, get(t, c, site+"/some").StatusCode)
+			assert.Equal(t, 200, get(t, c, site+"/none").StatusCode)
+		})
+	}
+	clients.Wait()
+	await(t, "all that is to be recorded is", func() bool {
+		return g.metric("wasmgate_recordings_total", `plugin="transform"`) == n
+	})
+	written := g.metric("wasmgate_recordings_total", `plugin="transform"`, `outcome="written"`)
+	assert.Equal(t, float64(n), written+g.metric("wasmgate_recordings_total", `plugin="transform"`, `outcome="busy"`))
+	kept, total := 0, int64(0)
+	require.NoError(t, filepath.WalkDir(g.recordings(""), func(path string, d fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		info, err := d.Info()
+		require.NoError(t, err)
+		if d.IsDir() {
+			assert.EqualValues(t, 0o700, info.Mode().Perm(), path)
+			return nil
+		}
+		assert.EqualValues(t, 0o600, info.Mode().Perm(), path)
+		if strings.Contains(path, "/transform/") {
+			kept, total = kept+1, total+info.Size()
+		}
+		return nil
+	}))
+	assert.LessOrEqual(t, total, int64(1<<20))
+	assert.Greater(t, total, int64(1<<19), "there is room for %d files", kept)
+	assert.Less(t, float64(kept), written, "the oldest went")
+	// The minute may have ended once meanwhile.
+	assert.Contains(t, []float64{7, 14}, g.metric("wasmgate_recordings_total", `plugin="jwt"`))
+	assert.NoDirExists(t, g.recordings("ip-rules"))
+}
+
+// A reload begins and ends recording, and neither forgets what buckets and verdicts know.
+func TestRecordReload(t *testing.T) {
+	u := serve(t, nil)
+	api := func(record string) files {
+		return files{"apis/a.yaml": document("x-wasmgate-api: {id: api}",
+			at("/x", policies("{plugin: rate-limit, config: {rate: 1, per: hour, burst: 6, by: api}}",
+				"{plugin: transform, config: {response: {body: {set: {a: b}}}}"+record+"}"), proxy(u.URL)))}
+	}
+	g := start(t, api(""))
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	assert.NoDirExists(t, g.recordings(""))
+	g.update(api(", record: {}"))
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	g.recorded(t, "transform", 3) // map_request has a static plan
+	g.update(api(""))
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	g.update(api(", record: {max: 100}"))
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	assert.Len(t, g.recorded(t, "transform", 5), 5, "the worker writes in order: the one between would be there")
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	assert.Equal(t, 429, get(t, g.h1, site+"/x").StatusCode, "the bucket of six")
+}
+
+func TestRecordRefused(t *testing.T) {
+	u := serve(t, nil)
+	g := start(t, files{"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", proxy(u.URL)))})
+	wasm, err := goHandler()
+	require.NoError(t, err)
+	why := g.refused(files{"plugins/foreign.wasm": wasm,
+		"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("foreign", "{}", "config: x")), proxy(u.URL)))})
+	assert.Contains(t, why, "policy foreign: record: the plugin is for http-wasm, want one of Wasmgate's own ABI, whose calls can be run again")
+}
+
+// Recordings are an author's cases, and another version is tried on them.
+func TestReplayAnotherVersion(t *testing.T) {
+	u := serve(t, nil)
+	verdict := func(decision abi.Decision, more ...[]byte) string {
+		var w abi.Writer[abi.ResultField]
+		record := make([]byte, 256)
+		w.Start(record, abi.HookGuard, 2)
+		w.Uint(abi.ResultDecision, uint64(decision))
+		w.String(abi.ResultReason, "because")
+		n, err := w.Finish()
+		require.NoError(t, err)
+		m := plugin(abi.HookGuard, append(more, packed(256, int64(n)))...)
+		m.Data(256, record[:n])
+		return string(m.Bytes())
+	}
+	long := "X-Long: " + strings.Repeat("x", harmless)
+	g := start(t, files{"plugins/v1.wasm": verdict(abi.DecisionAllow),
+		"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("v1", "{}", "fuel: 5000")), proxy(u.URL)))})
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	require.Equal(t, 200, get(t, g.h1, site+"/x", long).StatusCode)
+	cases := g.recorded(t, "v1", 2)
+	o := g.replay()
+	same := func(n int, file string, another bool) (outcomes []string, differences []host.ReplayDifference) {
+		o.Module, o.Another = file, another
+		all, err := host.Replay(t.Context(), o)
+		require.NoError(t, err)
+		require.Len(t, all, n)
+		for _, one := range all {
+			outcomes = append(outcomes, one.Outcome)
+			differences = append(differences, one.Differences...)
+		}
+		return outcomes, differences
+	}
+	write := func(name, wasm string) string {
+		file := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(file, []byte(wasm), 0o600))
+		return file
+	}
+	outcomes, differences := same(2, "", false)
+	assert.Equal(t, []string{"same", "same"}, outcomes)
+	assert.Empty(t, differences)
+
+	costly := write("costly.wasm", verdict(abi.DecisionAllow, I32Const(1), Drop))
+	outcomes, differences = same(2, costly, true)
+	assert.Equal(t, []string{"same", "same"}, outcomes, "only what it costs differs")
+	require.NotEmpty(t, differences)
+	assert.Equal(t, "fuel", differences[0].Field)
+	assert.NotEqual(t, differences[0].Got, differences[0].Want)
+	outcomes, differences = same(2, write("deny.wasm", verdict(abi.DecisionDeny)), true)
+	assert.Equal(t, []string{"same", "changed"}, outcomes)
+	assert.Equal(t, host.ReplayDifference{Field: "decision", Got: `"deny"`, Want: `"allow"`}, differences[0])
+	outcomes, differences = same(2, write("trap.wasm", verdict(abi.DecisionAllow, Unreachable)), true)
+	assert.Equal(t, []string{"same", "trapped"}, outcomes)
+	assert.Equal(t, "trap", differences[0].Field)
+	outcomes, _ = same(2, write("loop.wasm", verdict(abi.DecisionAllow, Loop(Empty, Br(0)))), true)
+	assert.Equal(t, []string{"same", "trapped"}, outcomes, "with the recorded budget")
+
+	o.Module, o.Another = costly, false
+	_, err := host.Replay(t.Context(), o)
+	assert.ErrorContains(t, err, "want "+cases[0].Module.SHA256+", which was recorded; --another runs another version")
+	o.Module = ""
+	require.NoError(t, os.Remove(filepath.Join(g.dir, "plugins", "v1.wasm")))
+	_, err = host.Replay(t.Context(), o)
+	assert.ErrorContains(t, err, `plugin "v1", sha256 `+cases[0].Module.SHA256+`, is neither built in nor in plugins.dir or data_dir: --module names its file`)
+	kept := filepath.Join(g.dir, "data", "plugins", "sha256", cases[0].Module.SHA256)
+	require.NoError(t, os.MkdirAll(filepath.Dir(kept), 0o700))
+	require.NoError(t, os.WriteFile(kept, []byte(verdict(abi.DecisionAllow)), 0o600))
+	outcomes, _ = same(2, "", false)
+	assert.Equal(t, []string{"same", "same"}, outcomes)
+
+	bench, err := host.OpenWorkbench(t.Context(), host.WorkbenchOptions{ID: "v2", Wasm: []byte(verdict(abi.DecisionAllow, I32Const(1), Drop))})
+	require.NoError(t, err)
+	defer bench.Close(context.Background())
+	for _, c := range cases {
+		assert.NoError(t, bench.Run(t.Context(), c).Check(c), "fuel of one version says nothing of another's")
 	}
 }

@@ -36,20 +36,26 @@ var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(\.[A
 // keptClaims stay readable in a token: a policy decides by them, and they open nothing.
 var keptClaims = []string{"alg", "typ", "cty", "enc", "iss", "aud", "exp", "nbf", "iat", "client_id", "scope", "scp", "token_use"}
 
-// placeholder is the placeholder of a credential, with its tokens as tokens.
-func placeholder(secret []byte, number int, reveal func(claim string) bool) []byte {
-	out := fill(secret, number)
+// filler makes the placeholders of one value, with its tokens as tokens.
+type filler struct {
+	number int
+	reveal func(claim string) bool
+	claims []pair // that were replaced in tokens
+}
+
+func (f *filler) placeholder(secret []byte) []byte {
+	out := fill(secret, f.number)
 	for _, at := range tokenForm.FindAllIndex(secret, -1) {
-		copy(out[at[0]:], redactToken(secret[at[0]:at[1]], number, reveal))
+		copy(out[at[0]:], f.token(secret[at[0]:at[1]]))
 	}
 	return out
 }
 
-// redactToken keeps of a token what [keptClaims] names and what is to be revealed.
-func redactToken(token []byte, number int, reveal func(claim string) bool) []byte {
+// token keeps of a token what [keptClaims] names and what is to be revealed.
+func (f *filler) token(token []byte) []byte {
 	parts := bytes.Split(token, []byte("."))
 	for i, part := range parts {
-		parts[i] = fill(part, number)
+		parts[i] = fill(part, f.number)
 		if len(part) > 0 {
 			parts[i][len(part)-1] = 'A' // strict readers want the last bits zero
 		}
@@ -58,16 +64,16 @@ func redactToken(token []byte, number int, reveal func(claim string) bool) []byt
 		}
 		text := make([]byte, base64.RawURLEncoding.DecodedLen(len(part)))
 		if n, err := base64.RawURLEncoding.Decode(text, part); err == nil && json.Valid(text[:n]) {
-			parts[i] = base64.RawURLEncoding.AppendEncode(nil, redactClaims(text[:n], number, reveal))
+			parts[i] = base64.RawURLEncoding.AppendEncode(nil, f.object(text[:n]))
 		}
 	}
 	return bytes.Join(parts, []byte("."))
 }
 
-// redactClaims replaces strings and digits of a JSON object but those of kept members.
-func redactClaims(text []byte, number int, reveal func(claim string) bool) []byte {
+// object replaces strings and digits of a JSON object but those of kept members.
+func (f *filler) object(text []byte) []byte {
 	out, depth, key := bytes.Clone(text), 0, ""
-	kept := func() bool { return depth > 0 && (slices.Contains(keptClaims, key) || reveal(key)) }
+	kept := func() bool { return depth > 0 && (slices.Contains(keptClaims, key) || f.reveal(key)) }
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == '{' || c == '[':
@@ -82,7 +88,9 @@ func redactClaims(text []byte, number int, reveal func(claim string) bool) []byt
 					key = string(name)
 				}
 			} else if !kept() {
-				copy(out[i+1:], fill(bytes.Repeat([]byte("x"), len(name)), number)) // an escape must not be cut
+				replaced := fill(bytes.Repeat([]byte("x"), len(name)), f.number) // an escape must not be cut
+				copy(out[i+1:], replaced)
+				f.claims = append(f.claims, pair{name, replaced})
 			}
 			i = end
 		case '0' <= c && c <= '9' && !kept():

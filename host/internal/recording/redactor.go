@@ -23,7 +23,7 @@ type redactor struct {
 	pairs []pair          // with their variants
 	grams map[[gram]byte]place
 	short []pair
-	whole []pair // references, replaced as a whole only
+	whole []pair // references and claims of tokens, replaced as a whole only
 	where []string
 }
 
@@ -46,7 +46,9 @@ func (r *redactor) learn(secret []byte) pair {
 	if p, ok := r.known[string(secret)]; ok {
 		return p
 	}
-	p := pair{bytes.Clone(secret), placeholder(secret, len(r.known), r.rules.claim)}
+	f := &filler{number: len(r.known), reveal: r.rules.claim}
+	p := pair{bytes.Clone(secret), f.placeholder(secret)}
+	r.whole = append(r.whole, f.claims...)
 	r.known[string(secret)] = p
 	switch {
 	case len(secret) < minAlone:
@@ -73,7 +75,8 @@ func (r *redactor) learn(secret []byte) pair {
 // comes from the environment often enough. So its pieces are not looked for, and a URL stays
 // one.
 func (r *redactor) reference(value []byte, number int) {
-	p := pair{value, placeholder(value, number, r.rules.claim)}
+	f := &filler{number: number, reveal: r.rules.claim}
+	p := pair{value, f.placeholder(value)}
 	if u, err := url.Parse(string(value)); err == nil && u.Host != "" {
 		copy(p.placeholder, u.Scheme)
 	}
@@ -181,9 +184,9 @@ func (r *redactor) tell(where string, before, after []byte) {
 func (r *redactor) text(where string, b []byte) []byte {
 	out := bytes.Clone(b)
 	for _, p := range r.whole {
-		r.replaceWhole(out, p)
+		replaceWhole(out, b, p)
 	}
-	v := newView(out)
+	v := newView(b)
 	for {
 		r.replaceGrams(out, v)
 		for _, p := range r.short {
@@ -234,11 +237,11 @@ func (r *redactor) replaceGrams(out []byte, v *view) {
 	}
 }
 
-// replaceWhole replaces a reference, as it is and as it is encoded; a short one only when
-// it is all there is.
-func (r *redactor) replaceWhole(out []byte, p pair) {
+// replaceWhole writes to out what stands for p in b, as it is and as it is encoded; a short
+// one only when it is all there is.
+func replaceWhole(out, b []byte, p pair) {
 	if len(p.secret) < gram {
-		if bytes.Equal(out, p.secret) {
+		if len(p.secret) > 0 && bytes.Equal(b, p.secret) {
 			copy(out, p.placeholder)
 		}
 		return
@@ -251,7 +254,7 @@ func (r *redactor) replaceWhole(out []byte, p pair) {
 	}
 	for _, v := range forms {
 		for from := 0; ; {
-			i := bytes.Index(out[from:], v.secret)
+			i := bytes.Index(b[from:], v.secret)
 			if i < 0 {
 				break
 			}
