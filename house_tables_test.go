@@ -72,6 +72,7 @@ var hostLayers = [][]string{
 		"host/internal/throttle", "host/internal/tls",
 	},
 	{"host/internal/workbench"}, // a gateway without requests: guest alone
+	{"host/internal/recording"}, // runs on a bench what was recorded
 	{"host/internal/pipeline"},  // sees guest and forward through interfaces that it declares
 	{"host"},
 }
