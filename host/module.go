@@ -277,7 +277,7 @@ func (s *pluginSet) fromFile(ctx context.Context, key moduleKey) (*moduleEntry, 
 	if err != nil {
 		return nil, err
 	}
-	ruled := key.path != "" && (len(s.trust.Signers) > 0 || len(s.trust.Unsigned) > 0)
+	ruled := key.path != "" && s.ruled()
 	if e := s.share(key, stamp); e != nil && !ruled {
 		s.learn(e.Digest(), provenance{source: key.where()})
 		return e, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmgate/wasmgate/host"
+	"github.com/wasmgate/wasmgate/host/internal/rollout"
 	"github.com/wasmgate/wasmgate/host/internal/signature"
 	"github.com/wasmgate/wasmgate/host/internal/source"
 	"github.com/wasmgate/wasmgate/host/internal/source/sourcetest"
@@ -243,7 +244,7 @@ func TestSourceFile(t *testing.T) {
 	why = g.refused(files{"apis/a.yaml": strings.ReplaceAll(two(digest(3), digest(2)), "plugin: stamp", "plugin: jwt")})
 	require.Contains(t, why, `the id of the built-in plugin "jwt", want an id of its own`)
 	why = g.refused(files{"apis/a.yaml": strings.ReplaceAll(sourced(u.URL, `, source: "file:../mine/a.wasm"`), "plugin: stamp", "plugin: other")})
-	require.Contains(t, why, `a module whose manifest says id "stamp", want "other" as the policy names it`)
+	require.Contains(t, why, `got a module whose manifest says id "stamp", want "other" as policies name it`)
 	g.stamped(t, 3)
 
 	// A digest is what the module must be, wherever it comes from.
@@ -264,4 +265,33 @@ func TestValidateKeepsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, report.Routes)
 	require.NoDirExists(t, filepath.Join(dir, "data", "plugins"))
+}
+
+// A rollout is no way around the rules, and a key that is taken back takes with it what it signed.
+func TestSignedRollouts(t *testing.T) {
+	stamps := builds()
+	u := serve(t, nil)
+	acme, next := newPublisher(t), newPublisher(t)
+	rules := func(keys ...signature.Key) string {
+		return process("plugins: {dir: plugins, " + signersOf(keys...) + "}\n")
+	}
+	g := start(t, files{"wasmgate.yaml": rules(acme.key, next.key), "plugins/stamp.wasm": stamps[1], "plugins/stamp.wasm.minisig": acme.sign(stamps[1]), "apis/a.yaml": sourced(u.URL, "")})
+	roll := func(texts ...string) error {
+		r := &host.Rollout{Plugin: "stamp", Module: []byte(stamps[2]), Share: rollout.Share{Percent: 100}}
+		for _, text := range texts {
+			r.Signatures = append(r.Signatures, []byte(text))
+		}
+		return g.Rollout(t.Context(), r)
+	}
+	require.ErrorContains(t, roll(), `roll out plugin "stamp": got no signature`)
+	require.ErrorContains(t, roll(acme.sign(stamps[1])), "that does not fit the module")
+	g.stamped(t, 1)
+	require.NoError(t, roll(next.sign(stamps[2])))
+	require.NoError(t, g.Promote(t.Context(), "stamp"))
+	g.stamped(t, 2)
+	why := g.refused(files{"wasmgate.yaml": rules(acme.key)})
+	require.Contains(t, why, "rollouts.json: rollout of stamp: got a signature by key "+next.key.ID()+", which no rule names")
+	g.stamped(t, 2)
+	require.NoError(t, g.Rollback(t.Context(), "stamp", "its key is taken back"))
+	g.stamped(t, 1)
 }
