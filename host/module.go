@@ -34,8 +34,9 @@ type modules struct {
 	dir      string // where what was pulled is kept
 	trial    bool   // nothing is kept: a configuration is only checked
 
-	mu     sync.Mutex
-	latest map[moduleKey]*moduleEntry
+	mu      sync.Mutex
+	latest  map[moduleKey]*moduleEntry
+	watched []string // file sources with their signatures, as policies named them last, served or refused
 }
 
 // moduleKey says where a module is: a file of plugins.dir, a policy's source, or else inside

@@ -214,10 +214,8 @@ func (s *pluginSet) collect(log *slog.Logger) {
 	}
 }
 
-// files are the file sources of s with their signatures, to be watched.
-func (s *pluginSet) files() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// watch makes the file sources of s what is watched.
+func (s *pluginSet) watch() {
 	var paths []string
 	for key := range s.wanted {
 		if key.Scheme == model.SourceFile {
@@ -225,7 +223,16 @@ func (s *pluginSet) files() []string {
 			paths = append(paths, path, path+signature.Suffix)
 		}
 	}
-	return paths
+	s.modules.mu.Lock()
+	s.watched = paths
+	s.modules.mu.Unlock()
+}
+
+// files are the file sources that are watched.
+func (m *modules) files() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.watched
 }
 
 // prepare gets side by side the modules that documents ask for, and wants two versions of
@@ -280,6 +287,7 @@ func (b *builder) prepare(documents *openapi.Set) {
 				"a digest at each policy of it, so that two versions beside each other are meant")
 		}
 	}
+	b.plugins.watch()
 	b.plugins.compile(b.ctx, slices.Collect(maps.Keys(keys)))
 }
 

@@ -1,7 +1,10 @@
 package host_test
 
 import (
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -231,6 +234,11 @@ func TestSourceFile(t *testing.T) {
 	g.put(files{"mine/a.wasm": stamps[3]})
 	await(t, "the file to be seen", func() bool { return get(t, g.h1, site+"/v").Header.Get("x-plugin") == mark(3) })
 
+	require.Contains(t, g.refused(files{"apis/a.yaml": sourced(u.URL, `, source: "file:../mine/later.wasm"`)}), "later.wasm: no such file")
+	g.put(files{"mine/later.wasm": stamps[2]})
+	await(t, "the file that was missing", func() bool { return get(t, g.h1, site+"/v").Header.Get("x-plugin") == mark(2) })
+	g.update(files{"apis/a.yaml": sourced(u.URL, `, source: "file:../mine/a.wasm"`)})
+
 	why := g.refused(files{"apis/a.yaml": two("", digest(2))})
 	require.Contains(t, why, "got plugin \"stamp\" from file:"+filepath.Join(g.dir, "mine", "a.wasm")+", which is from file:"+filepath.Join(g.dir, "mine", "b.wasm")+" elsewhere, without a digest")
 	g.stamped(t, 3)
@@ -251,6 +259,35 @@ func TestSourceFile(t *testing.T) {
 	why = g.refused(files{"apis/a.yaml": document(`x-wasmgate-api: {id: api}`, at("/v", `x-wasmgate-policies: [{plugin: ip-rules, digest: "`+source.Digest(nil)+`", config: {}}]`, proxy(u.URL)))})
 	require.Contains(t, why, "policy ip-rules: got a module with digest sha256:")
 	require.Contains(t, why, " from built-in, want "+source.Digest(nil))
+}
+
+// While a server of modules keeps a reload waiting, requests are served.
+func TestSlowSource(t *testing.T) {
+	stamps := builds()
+	u := serve(t, nil)
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	slow := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-release
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(slow.Close)
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slow.Certificate().Raw}))
+	g := start(t, files{"ca.pem": ca, "wasmgate.yaml": "plugins: {dir: plugins, unsigned: [{plugins: [stamp], from: [dir, https]}], pull: {ca_file: ca.pem}}\n",
+		"plugins/stamp.wasm": stamps[1], "apis/a.yaml": sourced(u.URL, "")})
+	g.stamped(t, 1)
+	from := slow.URL + "/stamp.wasm"
+	g.put(files{"apis/a.yaml": sourced(u.URL, fmt.Sprintf(", source: %q, digest: %q", from, source.Digest([]byte(stamps[2]))))})
+	<-asked // by the reload that the watcher began
+	g.stamped(t, 1)
+	close(release)
+	await(t, "the reload to end", func() bool {
+		return strings.Contains(g.status().LastReload.Error, "pull "+from+": got status 503, want 200")
+	})
+	g.stamped(t, 1)
 }
 
 // Checking a configuration keeps nothing and pins nothing.
