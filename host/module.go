@@ -34,8 +34,9 @@ type modules struct {
 	dir      string // where what was pulled is kept
 	trial    bool   // nothing is kept: a configuration is only checked
 
-	mu     sync.Mutex
-	latest map[moduleKey]*moduleEntry
+	mu      sync.Mutex
+	latest  map[moduleKey]*moduleEntry
+	watched []string // file sources with their signatures, as policies named them last, served or refused
 }
 
 // moduleKey says where a module is: a file of plugins.dir, a policy's source, or else inside
@@ -277,7 +278,7 @@ func (s *pluginSet) fromFile(ctx context.Context, key moduleKey) (*moduleEntry, 
 	if err != nil {
 		return nil, err
 	}
-	ruled := key.path != "" && (len(s.trust.Signers) > 0 || len(s.trust.Unsigned) > 0)
+	ruled := key.path != "" && s.ruled()
 	if e := s.share(key, stamp); e != nil && !ruled {
 		s.learn(e.Digest(), provenance{source: key.where()})
 		return e, nil

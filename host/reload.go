@@ -120,12 +120,12 @@ func keepFixed(old, c *config.Config) (*config.Config, []string) {
 // process file, and the files that policies name.
 func (h *Host) watched() []string {
 	h.mu.Lock()
-	c, s := h.core.current.config, h.snapshot
+	c := h.core.current.config
 	h.mu.Unlock()
 	folders := []string{filepath.Clean(c.APIs.Dir), filepath.Clean(c.Plugins.Dir)}
 	if c.File != "" {
 		// Kubernetes swaps the link ..data beside the file.
 		folders = append(folders, filepath.Clean(c.File), filepath.Join(filepath.Dir(c.File), "..data"))
 	}
-	return append(folders, s.plugins.files()...)
+	return append(folders, h.core.modules.files()...)
 }

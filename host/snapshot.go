@@ -107,6 +107,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	s.cache.retain()
 	if documents != nil {
 		b.prepare(documents)
+		b.judgeRollouts()
 		for _, api := range documents.APIs {
 			s.apis = append(s.apis, b.compile(api))
 		}

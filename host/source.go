@@ -113,13 +113,34 @@ func (s *pluginSet) check(key moduleKey, origin signature.Origin, wasm []byte, s
 		return provenance{}, err
 	}
 	if key.path == "" && id != key.id {
-		return provenance{}, fmt.Errorf("a module whose manifest says id %q, want %q as the policy names it", id, key.id)
+		return provenance{}, fmt.Errorf("got a module whose manifest says id %q, want %q as policies name it", id, key.id)
 	}
 	verdict, err := s.trust.Check(&signature.Claim{ID: id, Version: version, Origin: origin, Module: wasm, Signatures: signatures})
 	if err != nil {
 		return provenance{}, err
 	}
 	return provenance{source: key.where(), version: version, verdict: verdict}, nil
+}
+
+// ruled tells whether there are rules about signatures.
+func (s *pluginSet) ruled() bool { return len(s.trust.Signers) > 0 || len(s.trust.Unsigned) > 0 }
+
+// judgeRollouts holds the versions that serve in the place of a source's against the rules,
+// which may be others than when they were rolled out: a key that is taken back takes with it
+// what it signed.
+func (b *builder) judgeRollouts() {
+	if b.rollouts == nil || !b.plugins.ruled() {
+		return
+	}
+	for _, e := range b.rollouts.serving() {
+		wasm, err := b.rollouts.modules.Get(e.Digest)
+		if err == nil {
+			_, err = b.plugins.check(moduleKey{id: e.Plugin}, signature.Dir, wasm, e.Signatures)
+		}
+		if err != nil {
+			b.problems = append(b.problems, refusal(model.Position{File: b.rollouts.file}, "rollout of "+e.Plugin, err))
+		}
+	}
 }
 
 // identity is what a module says it is; name where it says nothing. Of other projects'
@@ -193,10 +214,8 @@ func (s *pluginSet) collect(log *slog.Logger) {
 	}
 }
 
-// files are the file sources of s with their signatures, to be watched.
-func (s *pluginSet) files() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// watch makes the file sources of s what is watched.
+func (s *pluginSet) watch() {
 	var paths []string
 	for key := range s.wanted {
 		if key.Scheme == model.SourceFile {
@@ -204,7 +223,16 @@ func (s *pluginSet) files() []string {
 			paths = append(paths, path, path+signature.Suffix)
 		}
 	}
-	return paths
+	s.modules.mu.Lock()
+	s.watched = paths
+	s.modules.mu.Unlock()
+}
+
+// files are the file sources that are watched.
+func (m *modules) files() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.watched
 }
 
 // prepare gets side by side the modules that documents ask for, and wants two versions of
@@ -259,6 +287,7 @@ func (b *builder) prepare(documents *openapi.Set) {
 				"a digest at each policy of it, so that two versions beside each other are meant")
 		}
 	}
+	b.plugins.watch()
 	b.plugins.compile(b.ctx, slices.Collect(maps.Keys(keys)))
 }
 

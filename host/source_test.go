@@ -1,7 +1,10 @@
 package host_test
 
 import (
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasmgate/wasmgate/host"
+	"github.com/wasmgate/wasmgate/host/internal/rollout"
 	"github.com/wasmgate/wasmgate/host/internal/signature"
 	"github.com/wasmgate/wasmgate/host/internal/source"
 	"github.com/wasmgate/wasmgate/host/internal/source/sourcetest"
@@ -230,6 +234,11 @@ func TestSourceFile(t *testing.T) {
 	g.put(files{"mine/a.wasm": stamps[3]})
 	await(t, "the file to be seen", func() bool { return get(t, g.h1, site+"/v").Header.Get("x-plugin") == mark(3) })
 
+	require.Contains(t, g.refused(files{"apis/a.yaml": sourced(u.URL, `, source: "file:../mine/later.wasm"`)}), "later.wasm: no such file")
+	g.put(files{"mine/later.wasm": stamps[2]})
+	await(t, "the file that was missing", func() bool { return get(t, g.h1, site+"/v").Header.Get("x-plugin") == mark(2) })
+	g.update(files{"apis/a.yaml": sourced(u.URL, `, source: "file:../mine/a.wasm"`)})
+
 	why := g.refused(files{"apis/a.yaml": two("", digest(2))})
 	require.Contains(t, why, "got plugin \"stamp\" from file:"+filepath.Join(g.dir, "mine", "a.wasm")+", which is from file:"+filepath.Join(g.dir, "mine", "b.wasm")+" elsewhere, without a digest")
 	g.stamped(t, 3)
@@ -243,13 +252,42 @@ func TestSourceFile(t *testing.T) {
 	why = g.refused(files{"apis/a.yaml": strings.ReplaceAll(two(digest(3), digest(2)), "plugin: stamp", "plugin: jwt")})
 	require.Contains(t, why, `the id of the built-in plugin "jwt", want an id of its own`)
 	why = g.refused(files{"apis/a.yaml": strings.ReplaceAll(sourced(u.URL, `, source: "file:../mine/a.wasm"`), "plugin: stamp", "plugin: other")})
-	require.Contains(t, why, `a module whose manifest says id "stamp", want "other" as the policy names it`)
+	require.Contains(t, why, `got a module whose manifest says id "stamp", want "other" as policies name it`)
 	g.stamped(t, 3)
 
 	// A digest is what the module must be, wherever it comes from.
 	why = g.refused(files{"apis/a.yaml": document(`x-wasmgate-api: {id: api}`, at("/v", `x-wasmgate-policies: [{plugin: ip-rules, digest: "`+source.Digest(nil)+`", config: {}}]`, proxy(u.URL)))})
 	require.Contains(t, why, "policy ip-rules: got a module with digest sha256:")
 	require.Contains(t, why, " from built-in, want "+source.Digest(nil))
+}
+
+// While a server of modules keeps a reload waiting, requests are served.
+func TestSlowSource(t *testing.T) {
+	stamps := builds()
+	u := serve(t, nil)
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	slow := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-release
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(slow.Close)
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slow.Certificate().Raw}))
+	g := start(t, files{"ca.pem": ca, "wasmgate.yaml": "plugins: {dir: plugins, unsigned: [{plugins: [stamp], from: [dir, https]}], pull: {ca_file: ca.pem}}\n",
+		"plugins/stamp.wasm": stamps[1], "apis/a.yaml": sourced(u.URL, "")})
+	g.stamped(t, 1)
+	from := slow.URL + "/stamp.wasm"
+	g.put(files{"apis/a.yaml": sourced(u.URL, fmt.Sprintf(", source: %q, digest: %q", from, source.Digest([]byte(stamps[2]))))})
+	<-asked // by the reload that the watcher began
+	g.stamped(t, 1)
+	close(release)
+	await(t, "the reload to end", func() bool {
+		return strings.Contains(g.status().LastReload.Error, "pull "+from+": got status 503, want 200")
+	})
+	g.stamped(t, 1)
 }
 
 // Checking a configuration keeps nothing and pins nothing.
@@ -264,4 +302,33 @@ func TestValidateKeepsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, report.Routes)
 	require.NoDirExists(t, filepath.Join(dir, "data", "plugins"))
+}
+
+// A rollout is no way around the rules, and a key that is taken back takes with it what it signed.
+func TestSignedRollouts(t *testing.T) {
+	stamps := builds()
+	u := serve(t, nil)
+	acme, next := newPublisher(t), newPublisher(t)
+	rules := func(keys ...signature.Key) string {
+		return process("plugins: {dir: plugins, " + signersOf(keys...) + "}\n")
+	}
+	g := start(t, files{"wasmgate.yaml": rules(acme.key, next.key), "plugins/stamp.wasm": stamps[1], "plugins/stamp.wasm.minisig": acme.sign(stamps[1]), "apis/a.yaml": sourced(u.URL, "")})
+	roll := func(texts ...string) error {
+		r := &host.Rollout{Plugin: "stamp", Module: []byte(stamps[2]), Share: rollout.Share{Percent: 100}}
+		for _, text := range texts {
+			r.Signatures = append(r.Signatures, []byte(text))
+		}
+		return g.Rollout(t.Context(), r)
+	}
+	require.ErrorContains(t, roll(), `roll out plugin "stamp": got no signature`)
+	require.ErrorContains(t, roll(acme.sign(stamps[1])), "that does not fit the module")
+	g.stamped(t, 1)
+	require.NoError(t, roll(next.sign(stamps[2])))
+	require.NoError(t, g.Promote(t.Context(), "stamp"))
+	g.stamped(t, 2)
+	why := g.refused(files{"wasmgate.yaml": rules(acme.key)})
+	require.Contains(t, why, "rollouts.json: rollout of stamp: got a signature by key "+next.key.ID()+", which no rule names")
+	g.stamped(t, 2)
+	require.NoError(t, g.Rollback(t.Context(), "stamp", "its key is taken back"))
+	g.stamped(t, 1)
 }
