@@ -8,10 +8,11 @@ import (
 	"github.com/wasmgate/wasmgate/host/model"
 )
 
-// moduleOf is the module of a plugin: what its source gives, whose digest is base, or the
+// moduleOf is the module of a policy: what its source gives, whose digest is base, or the
 // version that was promoted in its place.
-func (b *builder) moduleOf(id string) (module *guest.Module, base [32]byte, err error) {
-	if module, err = b.plugins.get(b.ctx, id); err != nil {
+func (b *builder) moduleOf(p *model.Policy) (module *guest.Module, base [32]byte, err error) {
+	id := p.Plugin
+	if module, err = b.plugins.get(b.ctx, p); err != nil {
 		return nil, base, err
 	}
 	base = module.Digest()
@@ -31,7 +32,7 @@ func (b *builder) canaries(r pipeline.Route, policies []model.Policy, bound []*p
 	tried := make(map[string]bool)
 	for i := range policies {
 		id := policies[i].Plugin
-		_, base, err := b.moduleOf(id)
+		_, base, err := b.moduleOf(&policies[i])
 		if err != nil || tried[id] {
 			continue
 		}

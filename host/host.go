@@ -133,6 +133,7 @@ func (h *Host) open(ctx context.Context) error {
 		return err
 	}
 	h.swap(first)
+	first.plugins.collect(h.log)
 	return nil
 }
 

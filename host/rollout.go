@@ -10,6 +10,7 @@ import (
 
 	"github.com/wasmgate/wasmgate/host/internal/guest"
 	"github.com/wasmgate/wasmgate/host/internal/rollout"
+	"github.com/wasmgate/wasmgate/host/internal/signature"
 )
 
 // Rollout is what [Host.Rollout] wants.
@@ -17,6 +18,8 @@ type Rollout struct {
 	Plugin string `json:"plugin"`
 	// Module is the new version; empty changes the share of the rollout that runs.
 	Module []byte `json:"module,omitempty"`
+	// Signatures are the texts of its signatures, of which one must do where the rules want one.
+	Signatures [][]byte `json:"signatures,omitempty"`
 	rollout.Share
 	rollout.Bounds
 }
@@ -61,7 +64,11 @@ func (h *Host) rollOut(ctx context.Context, r *Rollout) error {
 	if err := h.snapshot.has(r.Plugin, r.Share.Stage); err != nil {
 		return err
 	}
-	e := rollout.Entry{Plugin: r.Plugin, Base: base, Share: r.Share, Bounds: r.Bounds.Filled(), State: rollout.Running, Started: time.Now().UTC()}
+	// It is handed over as a file in plugins.dir is, and judged like one.
+	if _, err := h.snapshot.plugins.check(moduleKey{id: r.Plugin}, signature.Dir, r.Module, r.Signatures); err != nil {
+		return err
+	}
+	e := rollout.Entry{Plugin: r.Plugin, Base: base, Signatures: r.Signatures, Share: r.Share, Bounds: r.Bounds.Filled(), State: rollout.Running, Started: time.Now().UTC()}
 	if e.Digest, err = rs.modules.Put(r.Module); err != nil {
 		return err
 	}

@@ -133,6 +133,15 @@ func (rs *rollouts) running(plugin string, base [32]byte) *candidate {
 	return rs.find(plugin, base, rollout.Running)
 }
 
+// serving are the entries whose versions may serve.
+func (rs *rollouts) serving() []rollout.Entry {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(rs.entries), func(e rollout.Entry) bool {
+		return e.State != rollout.Running && e.State != rollout.Promoted
+	})
+}
+
 func (rs *rollouts) find(plugin string, base [32]byte, state rollout.State) *candidate {
 	if rs == nil {
 		return nil

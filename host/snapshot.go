@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net/url"
@@ -85,7 +86,8 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	if err != nil && !errors.As(err, &problems) {
 		problems = document.Errors{unreadable(with.config, err)}
 	}
-	plugins, broken := c.modules.open(ctx, with.config.Plugins.Dir, with.config.Plugins.ModuleBytes)
+	plugins, broken := c.modules.open(ctx, with.config)
+	defer plugins.sources.Close()
 	problems = append(problems, broken...)
 	b := &builder{core: c, ctx: ctx, setup: with, plugins: plugins, previous: make(map[[32]byte]*compiledAPI),
 		problems: problems, bases: make(map[string][][32]byte), used: make(map[[32]byte]*boundPolicy), failed: make(map[[32]byte]error)}
@@ -104,7 +106,8 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	s.forward.retain()
 	s.cache.retain()
 	if documents != nil {
-		b.compileBuiltins(documents)
+		b.prepare(documents)
+		b.judgeRollouts()
 		for _, api := range documents.APIs {
 			s.apis = append(s.apis, b.compile(api))
 		}
@@ -122,6 +125,10 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	if err != nil {
 		c.giveBack(s)
 		return nil, configErrors(err)
+	}
+	if err := plugins.keep(c.log); err != nil {
+		c.giveBack(s)
+		return nil, err
 	}
 	s.digest, s.loaded = digestAPIs(s.apis), time.Now()
 	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: with.buckets, Cache: with.cache.value,
@@ -214,38 +221,6 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 	return a
 }
 
-// compileBuiltins compiles the built-in plugins that documents ask for, side by side;
-// errors are told where a policy asks.
-func (b *builder) compileBuiltins(documents *openapi.Set) {
-	ids := make(map[string]bool)
-	add := func(list []model.Policy) {
-		for i := range list {
-			ids[list[i].Plugin] = true
-		}
-	}
-	add(documents.Policies)
-	for _, api := range documents.APIs {
-		add(api.Policies)
-		for i := range api.Routes {
-			r := &api.Routes[i]
-			add(r.Policies)
-			if r.Integration != nil {
-				ids[integrationPolicy(r.Integration).Plugin] = true
-			}
-			if len(r.Authorizers) > 0 {
-				ids["jwt"] = true
-			}
-		}
-	}
-	b.plugins.compile(b.ctx, slices.Collect(func(yield func(string) bool) {
-		for id := range ids {
-			if b.plugins.isBuiltin(id) && !yield(id) {
-				return
-			}
-		}
-	}))
-}
-
 // policiesOf is the policies of each route in the order that they run: the gateway's, the
 // API's, the route's authorizers, its own, and the one that integrates.
 func (b *builder) policiesOf(api *model.API) [][]model.Policy {
@@ -300,17 +275,17 @@ func (b *builder) identify(api *model.API, policies [][]model.Policy) ([32]byte,
 	}
 	h := sha256.New()
 	h.Write(content)
-	ids := make(map[string]bool)
+	ids := make(map[string]*model.Policy) // one for each module
 	for _, list := range policies {
 		for i := range list {
-			ids[list[i].Plugin] = true
+			ids[list[i].Plugin+" "+list[i].Source.String()] = &list[i]
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		if m, base, err := b.moduleOf(id); err == nil {
+		if m, base, err := b.moduleOf(ids[id]); err == nil {
 			d := m.Digest()
 			h.Write(d[:])
-			if c := b.rollouts.running(id, base); c != nil {
+			if c := b.rollouts.running(ids[id].Plugin, base); c != nil {
 				h.Write(binary.LittleEndian.AppendUint64(nil, c.serial))
 			}
 		} // an error is told with the position of the policy, in bindAll
@@ -356,7 +331,7 @@ func (b *builder) bindAll(list []model.Policy, with map[string]*guest.Module) (b
 // them: their timers and queues need no request.
 func (b *builder) bindBeside() {
 	for _, p := range b.gateway.Policies {
-		if module, _, err := b.moduleOf(p.Plugin); err != nil || module.ABI() == "" {
+		if module, _, err := b.moduleOf(&p); err != nil || module.ABI() == "" {
 			continue // a plugin that there is not is told where it is bound
 		}
 		b.limit(&p)
@@ -373,15 +348,23 @@ func (b *builder) limit(p *model.Policy) {
 // module is the plugin of p; nil when there is none, which is told here unless the file or
 // the document is reported already.
 func (b *builder) module(p *model.Policy) *guest.Module {
-	module, _, err := b.moduleOf(p.Plugin)
+	module, base, err := b.moduleOf(p)
 	_, isFile := b.plugins.byFile[p.Plugin]
 	switch {
+	case err == nil && p.Digest != "" && p.Digest != digestText(base):
+		b.report(p.Position, "policy "+p.Plugin, fmt.Sprintf("a module with digest %s from %s", digestText(base), b.plugins.provenance(base).source), p.Digest)
 	case err == nil:
 		return module
 	case errors.Is(err, errNoPlugin):
 		if p.Plugin != "" && !b.plugins.broken[p.Plugin] {
 			b.report(p.Position, "plugin", strconv.Quote(p.Plugin), "a plugin that there is: "+strings.Join(b.plugins.ids(), ", "))
 		}
+	case p.Source != (model.Source{}):
+		at := "policy " + p.Plugin
+		if from := p.Source.String(); !strings.Contains(err.Error(), from) {
+			at += " from " + from
+		}
+		b.problems = append(b.problems, refusal(p.Position, at, err))
 	case !isFile:
 		b.problems = append(b.problems, refusal(p.Position, "plugin "+p.Plugin, err))
 	}
@@ -397,7 +380,7 @@ func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, err
 		}
 		return nil, module.CheckConfig(configBytes(p.Config))
 	}
-	id := bindingID(module, p)
+	id := boundID(module, p)
 	if one := b.used[id]; one != nil {
 		return one, nil
 	}
@@ -416,11 +399,11 @@ func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, err
 
 // share takes a policy of the previous snapshot over.
 func (b *builder) share(p *boundPolicy) {
-	if b.used[p.ID] != nil {
+	if b.used[p.key] != nil {
 		return
 	}
 	b.core.policies.retain(p)
-	b.used[p.ID] = p
+	b.used[p.key] = p
 	b.order = append(b.order, p)
 }
 

@@ -47,12 +47,19 @@ The gateway takes it back by itself when it fails, denies or dawdles beyond its 
 					return fmt.Errorf("roll out plugin %q: %w", r.Plugin, err)
 				}
 				r.Module = module
+				text, err := readSignature(to + host.SignatureSuffix)
+				if err != nil {
+					return fmt.Errorf("roll out plugin %q: %w", r.Plugin, err)
+				}
+				if text != nil {
+					r.Signatures = [][]byte{text}
+				}
 			}
 			return a.onRollouts(cmd, http.MethodPost, "rollouts/start", &r)
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&to, "to", "", "`file` of the new version")
+	flags.StringVar(&to, "to", "", "`file` of the new version; its signature stands in FILE.minisig")
 	flags.Float64Var(&r.Percent, "percent", 0, "share of the requests, by chance, 0.01 to 100")
 	flags.StringVar(&r.Stage, "stage", "", "`name` of the stage whose requests it serves")
 	flags.StringVar(&r.Header, "header", "", "requests with this header, `\"name\" or \"name: value\"`, which any client can send")

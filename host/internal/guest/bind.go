@@ -25,6 +25,8 @@ type Binding struct {
 	Fuel uint64
 	// Memory is the cap of one instance, in bytes; 0 is the engine's.
 	Memory uint64
+	// Powers are what the capabilities reach, instead of the engine's; nil is the engine's.
+	Powers *Powers
 	// Isolation is [model.IsolationPooled], [model.IsolationFresh], or empty for the first.
 	Isolation string
 }
@@ -38,6 +40,9 @@ func (e *Engine) Bind(ctx context.Context, m *Module, b Binding) (*Policy, error
 		fuel: b.Fuel, memory: b.Memory, most: e.options.Instances, fresh: b.Isolation == model.IsolationFresh,
 		host: hostState{powers: e.options.Powers, grants: newGrants(b.Grants), plugin: b.Name,
 			log: e.log.With("plugin", b.Name), now: e.options.Now},
+	}
+	if b.Powers != nil {
+		p.host.powers = *b.Powers
 	}
 	p.create = p.newInstance
 	if p.fuel == 0 {

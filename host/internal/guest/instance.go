@@ -17,6 +17,7 @@ import (
 // instance is one guest. It belongs to one goroutine at a time.
 type instance struct {
 	p      *Policy
+	powers *Powers // what capabilities reach, never nil
 	mod    api.Module
 	mem    api.Memory
 	linear *linear
@@ -58,7 +59,7 @@ func (c *hostContext) Value(any) any { return nil }
 
 // newInstance instantiates, starts and configures a guest.
 func (p *Policy) newInstance(ctx context.Context) (in *instance, err error) {
-	in = &instance{p: p, linear: &linear{limit: p.memory}}
+	in = &instance{p: p, powers: &p.host.powers, linear: &linear{limit: p.memory}}
 	in.ctx.in = in
 	if err := in.instantiate(ctx); err != nil {
 		in.close()

@@ -82,6 +82,8 @@ type Powers struct {
 	// Secrets looks a secret up by name; false is none.
 	Secrets func(name string) ([]byte, bool)
 	JWKS    JWKS
+	// Line gets the guest's lines, cut and valid UTF-8, instead of the log; nil is the log.
+	Line func(level slog.Level, line string)
 }
 
 // HTTP makes outbound calls.

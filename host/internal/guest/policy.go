@@ -89,6 +89,11 @@ func (p *Policy) Stats() (instances, idle int) {
 // one until ctx ends. ctx also bounds what the guest does in host calls; its CPU is bounded
 // by fuel alone.
 func (p *Policy) Call(ctx context.Context, h abi.Hook, c Call) (fuelUsed uint64, err error) {
+	return p.CallWith(ctx, h, c, nil)
+}
+
+// CallWith is Call with what this one call's capabilities reach; nil is the policy's.
+func (p *Policy) CallWith(ctx context.Context, h abi.Hook, c Call, powers *Powers) (fuelUsed uint64, err error) {
 	if !p.Has(h) {
 		return 0, &Error{Plugin: p.name, Hook: h, Kind: KindModule, Err: errors.New("the plugin does not export this hook")}
 	}
@@ -98,6 +103,9 @@ func (p *Policy) Call(ctx context.Context, h abi.Hook, c Call) (fuelUsed uint64,
 			return 0, e
 		}
 		return 0, &Error{Plugin: p.name, Hook: h, Kind: KindBusy, Err: err}
+	}
+	if powers != nil {
+		in.powers = powers
 	}
 	defer p.release(in) // also when the caller's Encode or Decode panics
 	return in.call(ctx, h, c, p.fuel)
@@ -187,6 +195,7 @@ func (p *Policy) forget(wait chan *instance) bool {
 // release gives an instance back after a call, which leaves nothing behind in one that is
 // fresh; one that cannot be used again is closed.
 func (p *Policy) release(in *instance) {
+	in.powers = &p.host.powers
 	if !in.renew() {
 		in.close()
 		in = nil

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -25,6 +26,15 @@ func (t *trapError) Error() string {
 
 // Unwrap is the engine's error.
 func (t *trapError) Unwrap() error { return t.err }
+
+// Stack is the guest's functions that led to a trap, the innermost first; nil when the error
+// does not tell.
+func Stack(err error) []string {
+	if t, ok := errors.AsType[*trapError](err); ok {
+		return t.frames
+	}
+	return nil
+}
 
 const (
 	maxFrames    = 12

@@ -33,9 +33,11 @@ type Entry struct {
 	// Digest is the new module's, and Version what its manifest says.
 	Digest  string `json:"digest"`
 	Version string `json:"version,omitempty"`
-	Share   Share  `json:"share"`
-	Bounds  Bounds `json:"bounds"`
-	State   State  `json:"state"`
+	// Signatures came with it; they are judged again whenever the rules may have changed.
+	Signatures [][]byte `json:"signatures,omitempty"`
+	Share      Share    `json:"share"`
+	Bounds     Bounds   `json:"bounds"`
+	State      State    `json:"state"`
 	// Reason is why it ended.
 	Reason  string     `json:"reason,omitempty"`
 	Started time.Time  `json:"started"`

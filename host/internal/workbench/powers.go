@@ -2,6 +2,7 @@ package workbench
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/url"
@@ -22,6 +23,10 @@ const nowhere = "nothing.invalid"
 // grants are what a case answers for. Values are stored under any key: one that is not in
 // the case is not found.
 func grants(h *casefile.Host) model.Grants {
+	if g := h.Grants; g != nil { // the policy's, and what lets any module be bound
+		return model.Grants{HTTP: append(g["http"], nowhere), KV: append(g["kv"], nowhere),
+			Secrets: append(g["secrets"], nowhere), JWKS: append(g["jwks"], "https://"+nowhere)}
+	}
 	g := model.Grants{HTTP: []string{nowhere}, KV: []string{""}, Secrets: []string{nowhere}, JWKS: []string{"https://" + nowhere}}
 	for name := range h.Secrets {
 		g.Secrets = append(g.Secrets, name)
@@ -46,9 +51,10 @@ func grants(h *casefile.Host) model.Grants {
 // powers answer as the case that runs says. They are safe for concurrent use, since several
 // instances of one policy may ask at once.
 type powers struct {
-	mu    sync.Mutex
-	host  casefile.Host
-	lines []string
+	mu     sync.Mutex
+	host   casefile.Host
+	lines  []string
+	logged []string // by the plugin, as case files have it
 }
 
 // use takes the answers of a case, which stay as they are in its file.
@@ -57,7 +63,32 @@ func (p *powers) use(h *casefile.Host) {
 	defer p.mu.Unlock()
 	p.host = *h
 	p.host.KV = maps.Clone(h.KV)
-	p.lines = nil
+	p.host.Rewind()
+	p.lines, p.logged = nil, nil
+}
+
+// begin forgets what configuring logged: a case is about its call.
+func (p *powers) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.logged = nil
+}
+
+// result is what the plugin logged since begin, and how its host calls differ.
+func (p *powers) result() (logged []string, differs error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.logged, p.host.Check()
+}
+
+// line keeps a line of the plugin's.
+func (p *powers) line(level slog.Level, line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.logged) < maxLines {
+		p.lines = append(p.lines, strings.ToLower(level.String())+": "+line)
+		p.logged = append(p.logged, fmt.Sprintf("%d %s", int(level-slog.LevelDebug)/4, line))
+	}
 }
 
 // take gives what was logged since use.
@@ -70,16 +101,26 @@ func (p *powers) take() []string {
 }
 
 func (p *powers) guest() guest.Powers {
-	return guest.Powers{HTTP: p, KV: p, JWKS: p, Secrets: p.secret}
+	return guest.Powers{HTTP: p, KV: p, JWKS: p, Secrets: p.secret, Line: p.line}
 }
 
 // Do answers an outbound call.
 func (p *powers) Do(_ context.Context, c guest.Outbound) (guest.Answer, error) {
 	var w abi.Writer[abi.ResultField]
-	record := make([]byte, len(c.Method)+len(c.URL)+128)
-	w.Start(record, 0, 2)
+	room := len(c.Method) + len(c.URL) + len(c.Body) + 128
+	for _, h := range c.Headers {
+		room += len(h.Name) + len(h.Value) + 8
+	}
+	record := make([]byte, room)
+	w.Start(record, 0, 4)
 	w.String(abi.ResultHTTPMethod, c.Method)
 	w.String(abi.ResultHTTPURL, c.URL)
+	w.BeginPairs(abi.ResultHTTPHeaders)
+	for _, h := range c.Headers {
+		w.PairStrings(h.Name, h.Value)
+	}
+	w.EndPairs()
+	w.Bytes(abi.ResultHTTPBody, c.Body)
 	n, err := w.Finish()
 	if err != nil {
 		return guest.Answer{}, err

@@ -2,6 +2,7 @@ package workbench
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,6 +37,12 @@ func New(ctx context.Context, o Options) (*Bench, error) {
 	b.engine, err = guest.New(ctx, guest.Options{CacheDir: o.CacheDir, Fuel: o.Fuel, Memory: o.Memory,
 		Powers: b.powers.guest(), Logger: b.powers.logger(), Now: func() time.Time { return time.Time{} }})
 	return b, err
+}
+
+// On puts a module of an engine that somebody else has on a bench: its policies are bound
+// beside those that serve. Neither is closed through the bench.
+func On(engine *guest.Engine, module *guest.Module, id string) *Plugin {
+	return &Plugin{Bench: &Bench{engine: engine, powers: &powers{}}, module: module, id: id}
 }
 
 // Close ends the engine, when all plugins were closed.
@@ -84,11 +91,22 @@ type Outcome struct {
 	Err error
 	// Lines are what the plugin logged, each with its level.
 	Lines []string
+	// Logged is what the hook logged, as case files have it.
+	Logged []string
+	// SHA256 is the module that ran.
+	SHA256 string
+	// Calls says how the hook's host calls differ from those of a case that has them in order.
+	Calls error
 }
 
 // Run runs one case. Whether it came out as wanted is for [Outcome.Check] to say.
 func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
-	defer func() { o.Lines = p.powers.take() }()
+	digest := p.module.Digest()
+	o.SHA256 = hex.EncodeToString(digest[:])
+	defer func() {
+		o.Logged, o.Calls = p.powers.result()
+		o.Lines = p.powers.take()
+	}()
 	policy, err := p.bind(ctx, c, "")
 	if refused, ok := errors.AsType[*guest.Error](err); ok && refused.Kind == guest.KindConfig {
 		o.Refused = refused
@@ -110,6 +128,7 @@ func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
 		return o
 	}
 	call := call{hook: c.Hook, record: record}
+	p.powers.begin()
 	o.Fuel, o.Err = policy.Call(ctx, c.Hook, &call)
 	o.Result = call.result
 	return o
@@ -118,7 +137,12 @@ func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
 // bind makes a policy of the plugin as the case has it.
 func (p *Plugin) bind(ctx context.Context, c *casefile.Case, isolation string) (*guest.Policy, error) {
 	p.powers.use(c.Host)
-	return p.engine.Bind(ctx, p.module, guest.Binding{Name: p.id, Config: c.Config, Grants: grants(c.Host), Isolation: isolation})
+	powers, name := p.powers.guest(), p.id
+	if c.Module != nil {
+		name = c.Module.ID
+	}
+	return p.engine.Bind(ctx, p.module, guest.Binding{Name: name, Config: c.Config, Grants: grants(c.Host), Isolation: isolation,
+		Powers: &powers, Fuel: c.Limits.Fuel, Memory: c.Limits.Memory})
 }
 
 // Check says how the outcome differs from what the case wants; nil when it does not. A
@@ -126,6 +150,8 @@ func (p *Plugin) bind(ctx context.Context, c *casefile.Case, isolation string) (
 // of the case is looked for in what the plugin itself says.
 func (o Outcome) Check(c *casefile.Case) error {
 	switch {
+	case o.Err != nil && c.Trap != nil:
+		return errors.Join(c.Trap.Check(o.Err), o.CheckFuel(c), o.Calls)
 	case o.Err != nil:
 		return o.Err
 	case o.Refused != nil && c.Error == "":
@@ -138,11 +164,19 @@ func (o Outcome) Check(c *casefile.Case) error {
 	case c.Error != "":
 		return fmt.Errorf("config: got accepted, want refused with %q", c.Error)
 	}
-	var fuel error
-	if c.Fuel != 0 && o.Fuel > c.Fuel {
-		fuel = fmt.Errorf("fuel: got %d, want at most %d", o.Fuel, c.Fuel)
+	if c.Trap != nil {
+		return c.Trap.Check(nil)
 	}
-	return errors.Join(c.Compare(o.Result), fuel)
+	return errors.Join(c.Compare(o.Result), o.CheckFuel(c), c.CheckLog(o.Logged), o.Calls)
+}
+
+// CheckFuel says how the fuel differs from what the case wants. What a recording says of its
+// module's fuel says nothing of another's.
+func (o Outcome) CheckFuel(c *casefile.Case) error {
+	if c.Exact && c.Module != nil && c.Module.SHA256 != o.SHA256 {
+		return nil
+	}
+	return c.CheckFuel(o.Fuel)
 }
 
 // call is a request record that was made before, and what the guest answers to it: its room
