@@ -224,16 +224,25 @@ func (r *redactor) all(where string, b []byte) []byte {
 	return bytes.Clone(out)
 }
 
+// replaceGrams replaces every piece of a credential, each as long as it goes on as in the
+// credential, so that what recurs whole gets the whole placeholder.
 func (r *redactor) replaceGrams(out []byte, v *view) {
+	done := 0
 	for i := 0; i+gram <= len(v.text); i++ {
 		at, ok := r.grams[[gram]byte(v.text[i:])]
 		if !ok {
 			continue
 		}
-		from := r.pairs[at.pair].placeholder[at.offset:]
-		for j := range gram {
-			v.put(out, i+j, from[j])
+		secret, placeholder := r.pairs[at.pair].secret[at.offset:], r.pairs[at.pair].placeholder[at.offset:]
+		n := gram
+		for n < len(secret) && i+n < len(v.text) && v.text[i+n] == secret[n] {
+			n++
 		}
+		for j := max(done-i, 0); j < n; j++ {
+			v.put(out, i+j, placeholder[j])
+		}
+		done = i + n
+		i = done - gram // the next may begin within this one
 	}
 }
 
