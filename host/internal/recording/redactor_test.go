@@ -61,20 +61,21 @@ func TestRequest(t *testing.T) {
 		"basic stays base64":       {Rules{}, "headers", [][2]string{{"authorization", "Basic bWU6cGFzc3dvcmQ="}}, `[["authorization","Basic 0redacted0redac="]]`, "header.authorization"},
 		"signature keeps its form": {Rules{}, "headers", [][2]string{{"authorization", "AWS4-HMAC-SHA256 Credential=AK/1/x, Signature=00ff"}}, `[["authorization","AWS4-HMAC-SHA256 0redacted0=ed/c/e, redacted0=edac"]]`, "header.authorization"},
 		"a key alone":              {Rules{}, "headers", [][2]string{{"x-api-key", "k1"}, {"a", "k1"}}, `[["x-api-key","0r"],["a","k1"]]`, "header.x-api-key"},
-		"cookies keep their names": {Rules{}, "headers", [][2]string{{"cookie", "a=1; sid=2345678"}}, `[["cookie","a=0; sid=1redact"]]`, "header.cookie"},
+		"cookies keep their names": {Rules{}, "headers", [][2]string{{"cookie", "a=1; sid=2345678"}}, `[["cookie","a=2; sid=2222222"]]`, "header.cookie"},
 		"set-cookie":               {Rules{}, "response_headers", [][2]string{{"set-cookie", "sid=secret99; Path=/; HttpOnly"}}, `[["set-cookie","sid=0redacte; Path=/; HttpOnly"]]`, "response_header.set-cookie"},
 		"revealed":                 {Rules{Reveal: []string{"header.Cookie"}}, "headers", [][2]string{{"cookie", "a=1"}}, `[["cookie","a=1"]]`, ""},
 		"one cookie of those":      {Rules{Reveal: []string{"header.cookie"}, Redact: []string{"cookie.sid"}}, "headers", [][2]string{{"cookie", "a=abcdefghi; sid=jklmnopqr"}}, `[["cookie","a=abcdefghi; sid=0redacted"]]`, "header.cookie"},
 		"named by the operator":    {Rules{Redact: []string{"header.X-Tenant"}}, "headers", [][2]string{{"x-tenant", "acme"}}, `[["x-tenant","0red"]]`, "header.x-tenant"},
-		"raw query":                {Rules{}, "query", "a=1&ToKen=s3%20cret&token[]=x;code=9&tokens=2", `"a=1&ToKen=1redacted&token[]=2;code=3&tokens=2"`, "query"},
+		"raw query":                {Rules{}, "query", "a=1&ToKen=s3%20cret&token[]=x;code=9&tokens=2", `"a=1&ToKen=1redacted&token[]=2;code=4&tokens=2"`, "query"},
 		"name encoded twice":       {Rules{}, "query", "%2574oken=abc&x=abc", `"%2574oken=0re&x=abc"`, "query"},
 		"parameters":               {Rules{}, "query_params", [][2]string{{"token", "s3 cret"}, {"a", "s3 cret"}}, `[["token","0r dact"],["a","0r dact"]]`, "param.token param.a"},
 		"revealed parameter":       {Rules{Reveal: []string{"param.code"}}, "query_params", [][2]string{{"code", "abcdefgh"}}, `[["code","abcdefgh"]]`, ""},
-		"path parameter":           {Rules{Redact: []string{"path_param.id"}}, "path_params", [][2]string{{"id", "42"}}, `[["id","0r"]]`, "path_param.id"},
+		"path parameter":           {Rules{Redact: []string{"path_param.id"}}, "path_params", [][2]string{{"id", "42"}}, `[["id","11"]]`, "path_param.id"},
 		"principal":                {Rules{Redact: []string{"principal"}}, "principal", "me", `"0r"`, "principal"},
-		"JSON body":                {Rules{}, "body", `{"user":"u","Password" : "hunter2\"x","code":1234,"codes":"9"}`, `"{\"user\":\"u\",\"Password\" : \"0redacted0\",\"code\":1red,\"codes\":\"9\"}"`, "body"},
+		"JSON body":                {Rules{}, "body", `{"user":"u","Password" : "hunter2\"x","code":1234,"codes":"9"}`, `"{\"user\":\"u\",\"Password\" : \"0redacted0\",\"code\":2222,\"codes\":\"9\"}"`, "body"},
 		"form body":                {Rules{}, "body", `user=u&password=hunter2&x=hunter2&y=hunter22`, `"user=u&password=0redact&x=0redact&y=hunter22"`, "body"},
 		"multipart body":           {Rules{}, "body", "--b\r\nContent-Disposition: form-data; name=\"password\"\r\nX: y\r\n\r\nhunter2\r\n--b--", `"--b\r\nContent-Disposition: form-data; name=\"password\"\r\nX: y\r\n\r\n0redact\r\n--b--"`, "body"},
+		"flags are no secrets":     {Rules{}, "headers", [][2]string{{"cookie", "consent=true; n=12345678"}, {"a", "true 12345678"}}, `[["cookie","consent=0red; n=22222222"],["a","true 22222222"]]`, "header.cookie header.a"},
 		"all of a body":            {Rules{Redact: []string{"body"}}, "body", `any thing`, `"0redacted"`, "body"},
 		"reference":                {Rules{References: []string{"https://id.example/path", "short", "xy"}}, "path", "/https://id.example/path/short", `"/https://d0.edacted/reda/short"`, "path"},
 		"short reference alone":    {Rules{References: []string{"short"}}, "path", "short", `"0reda"`, "path"},
@@ -262,7 +263,7 @@ func FuzzText(f *testing.F) {
 		if c := r.config(text); json.Valid(text) && !json.Valid(c) {
 			t.Fatalf("config %q became %q", text, c)
 		}
-		if len(secret) >= gram && bytes.IndexAny(secret, separators) < 0 && !bytes.Contains(secret, []byte("redacted")) && !tokenForm.Match(secret) && bytes.Contains(r.text("", append(text, secret...)), secret) {
+		if len(secret) >= gram && bytes.IndexAny(secret, separators) < 0 && len(bytes.Trim(secret, "0123456789")) > 0 && !bytes.Contains(secret, []byte("redacted")) && !tokenForm.Match(secret) && bytes.Contains(r.text("", append(text, secret...)), secret) {
 			t.Fatalf("%q is left", secret)
 		}
 	})
