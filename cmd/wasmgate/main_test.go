@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"isready": isReady,
 			"awaits":  awaits,
+			"listens": listens,
 		},
 	})
 }
@@ -43,16 +44,47 @@ func chooseAddresses(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("BUILTIN", builtin)
-	for _, name := range []string{"HTTPS", "HTTP", "ADMIN"} {
+	for _, name := range []string{"HTTPS", "HTTP", "ADMIN", "REGISTRY"} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
 		defer listener.Close() // all are held until the last is chosen
 		env.Setenv(name, listener.Addr().String())
-		env.Setenv("WASMGATE_LISTEN__"+name, listener.Addr().String())
+		if name != "REGISTRY" {
+			env.Setenv("WASMGATE_LISTEN__"+name, listener.Addr().String())
+		}
 	}
-	return nil
+	return copyPlugin(filepath.Join(env.WorkDir, "cors.wasm"))
+}
+
+// copyPlugin gives scripts a module to ship.
+func copyPlugin(to string) error {
+	builtins, err := builtinPlugins()
+	if err != nil {
+		return err
+	}
+	wasm, err := fs.ReadFile(builtins, "cors.wasm")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, wasm, 0o600)
+}
+
+// listens ADDRESS waits until somebody does.
+func listens(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listens ADDRESS")
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
+		if c, err := net.Dial("tcp", args[0]); err == nil {
+			c.Close()
+			return
+		}
+	}
+	ts.Fatalf("nobody listens on %s after a minute", args[0])
 }
 
 // What the documentation tells to type is what the scripts run.

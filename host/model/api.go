@@ -124,6 +124,10 @@ type Authorizer struct {
 type Policy struct {
 	// Plugin is the plugin's id.
 	Plugin string
+	// Source is where its module is to be had; the zero value is plugins.dir or the built-in plugins.
+	Source Source `json:",omitzero"`
+	// Digest is what the module must be, "sha256:" and hex; empty asks for none.
+	Digest string `json:",omitempty"`
 	// Config is JSON, as the plugin's schema wants it; nil is none.
 	Config json.RawMessage
 	// Grants bound the plugin's capabilities.

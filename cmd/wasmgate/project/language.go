@@ -28,6 +28,11 @@ func languages() []language {
 		{name: "rust", title: "Rust", needs: "rustc and cargo with the target wasm32-unknown-unknown",
 			files: []string{"src/lib.rs", "Cargo.toml"}, ignore: []string{"/target/"},
 			handler: regexp.MustCompile(`(?m)^fn (\w+)\(`), imports: rustImports, compile: compileRust},
+		{name: "assemblyscript", title: "AssemblyScript", needs: "Node.js, and AssemblyScript's compiler by `npm ci` in `sdk/`",
+			files: []string{"assembly/index.ts"}, ignore: []string{"node_modules/"},
+			handler: regexp.MustCompile(`(?m)^function (\w+)\(`), imports: assemblyScriptImports, compile: compileAssemblyScript},
+		{name: "zig", title: "Zig", needs: "Zig 0.17", files: []string{"src/main.zig"},
+			handler: regexp.MustCompile(`(?m)^fn (\w+)\(`), imports: zigImports, compile: compileZig},
 		{name: "c", title: "C", needs: "clang and wasm-ld", files: []string{"main.c"}, compile: compileC},
 	}
 }
@@ -67,26 +72,42 @@ func goImports(decisions []decision, body string) (lines []string) {
 
 func goPackage(hook string) string { return strings.ReplaceAll(hook, "_", "") }
 
-// rustImports are the paths of use declarations.
-func rustImports(_ []decision, body string) []string {
-	var tables []string
-	for _, m := range []string{"field", "result"} {
-		if strings.Contains(body, m+"::") {
-			tables = append(tables, m)
-		}
-	}
-	var names []string
-	for _, n := range []string{"Bucket", "Edit", "Part", "Request", "Writer"} {
+// used are those of names that stand in body as words.
+func used(body string, names ...string) (out []string) {
+	for _, n := range names {
 		if regexp.MustCompile(`\b` + n + `\b`).MatchString(body) {
-			names = append(names, n)
+			out = append(out, n)
 		}
 	}
-	uses := []string{"wasmgate::{" + strings.Join(names, ", ") + "}"}
-	switch len(tables) {
+	return out
+}
+
+// rustImports are the paths of use declarations.
+func rustImports(_ []decision, body string) (uses []string) {
+	switch tables := used(body, "field", "result"); len(tables) {
 	case 1:
-		uses = append([]string{"wasmgate::abi::" + tables[0]}, uses...)
+		uses = append(uses, "wasmgate::abi::"+tables[0])
 	case 2:
-		uses = append([]string{"wasmgate::abi::{" + strings.Join(tables, ", ") + "}"}, uses...)
+		uses = append(uses, "wasmgate::abi::{"+strings.Join(tables, ", ")+"}")
 	}
-	return uses
+	return append(uses, "wasmgate::{"+strings.Join(used(body, "Bucket", "Edit", "Part", "Request", "Writer"), ", ")+"}")
+}
+
+// assemblyScriptImports are the names to import.
+func assemblyScriptImports(_ []decision, body string) []string {
+	names := append([]string{"Hook", "serve"}, used(body, "Bucket", "Edit", "Field", "Pair", "Request", "Result", "Writer", "select", "text")...)
+	slices.SortFunc(names, strings.Compare)
+	return names
+}
+
+// zigImports are the declarations at the head of a file.
+func zigImports(_ []decision, body string) (lines []string) {
+	if strings.Contains(body, "std.") {
+		lines = append(lines, `const std = @import("std");`)
+	}
+	lines = append(lines, `const wasmgate = @import("wasmgate");`)
+	for _, n := range used(body, "text", "select", "Request", "Writer") {
+		lines = append(lines, "const "+n+" = wasmgate."+n+";")
+	}
+	return lines
 }

@@ -102,6 +102,7 @@ type page struct {
 // decision is one hook of a new plugin.
 type decision struct {
 	Hook, Package, Mask string
+	Name                string // MapRequest
 	Function            string // that decides, in the source; empty where a macro names it
 }
 
@@ -122,7 +123,7 @@ func render(id string, l language, hooks []abi.Hook) (map[string][]byte, error) 
 			return nil, err
 		}
 		e, _ := exampleOf(hook)
-		d := decision{Hook: name, Package: goPackage(name), Mask: e.mask}
+		d := decision{Hook: name, Package: goPackage(name), Name: camel(name), Mask: e.mask}
 		if l.handler != nil {
 			d.Function = l.handler.FindStringSubmatch(body.String())[1] // each has one: a test renders all
 		}
@@ -145,6 +146,13 @@ func render(id string, l language, hooks []abi.Hook) (map[string][]byte, error) 
 		files[name] = b.Bytes()
 	}
 	return files, nil
+}
+
+func camel(hook string) (name string) {
+	for _, word := range strings.Split(hook, "_") {
+		name += strings.ToUpper(word[:1]) + word[1:]
+	}
+	return name
 }
 
 // sentence is what a plugin does.

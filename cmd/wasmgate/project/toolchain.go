@@ -55,7 +55,9 @@ func compileRust(ctx context.Context, p *Project) ([]byte, error) {
 		return nil, err
 	}
 	target += r.suffix
-	if err := p.run(ctx, append(r.environ, "CARGO_TARGET_DIR="+target), r.command...); err != nil {
+	// The linker writes the names of functions as the source has them, for traps.
+	command := append(r.command, "--lib", "--", "-Clink-arg=--demangle")
+	if err := p.run(ctx, append(r.environ, "CARGO_TARGET_DIR="+target), command...); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(filepath.Join(target, rustTarget, "release", "plugin_"+strings.ReplaceAll(p.Manifest.ID, "-", "_")+".wasm"))
@@ -71,7 +73,7 @@ type rust struct {
 // Debian's has not, and builds std from rust-web-src, with the few crates that std needs
 // from the registry.
 func rustFrom(installed, debian string) (rust, error) {
-	build := []string{"build", "-q", "--release", "--target", rustTarget}
+	build := []string{"rustc", "-q", "--release", "--target", rustTarget}
 	switch {
 	case hasDir(installed, rustTarget, "lib"):
 		return rust{command: append([]string{"cargo"}, append(build, "--offline")...)}, nil
@@ -112,6 +114,50 @@ func compileC(ctx context.Context, p *Project) ([]byte, error) {
 	if err := p.run(ctx, nil, "clang", "--target=wasm32", "-std=c11", "-O2", "-ffreestanding", "-fno-builtin", "-nostdlib", "-mbulk-memory",
 		"-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-Isdk",
 		"-Wl,--no-entry", "-Wl,--strip-debug", "-Wl,-z,stack-size=65536", "-o", out, "main.c"); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(out)
+}
+
+// compileAssemblyScript takes the compiler of the version that the SDK names, as npm ci puts
+// it there, else the one in PATH. --debug keeps the function names.
+func compileAssemblyScript(ctx context.Context, p *Project) ([]byte, error) {
+	asc, err := filepath.Abs(filepath.Join(p.Dir, "sdk", "node_modules", ".bin", "asc"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(asc); err != nil {
+		if asc, err = exec.LookPath("asc"); err != nil {
+			return nil, missing("asc", "run `npm ci` in "+filepath.Join(p.Dir, "sdk")+", which takes Node.js 20 or newer")
+		}
+	}
+	out, err := p.out("module.wasm")
+	if err != nil {
+		return nil, err
+	}
+	if err := p.run(ctx, nil, asc, "assembly/index.ts", "--runtime", "minimal", "--use", "abort=",
+		"--optimizeLevel", "3", "--shrinkLevel", "0", "--debug", "--outFile", out); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(out)
+}
+
+// compileZig takes zig from PATH, else that of the Python package ziglang.
+func compileZig(ctx context.Context, p *Project) ([]byte, error) {
+	zig := []string{"zig"}
+	if _, err := exec.LookPath("zig"); err != nil {
+		if exec.CommandContext(ctx, "python3", "-c", "import ziglang").Run() != nil {
+			return nil, missing("zig", "install Zig 0.17, or `python3 -m pip install -r "+filepath.Join(p.Dir, "sdk", "requirements.txt")+"`")
+		}
+		zig = []string{"python3", "-m", "ziglang"}
+	}
+	out, err := p.out("module.wasm")
+	if err != nil {
+		return nil, err
+	}
+	if err := p.run(ctx, nil, append(zig, "build-exe", "-target", "wasm32-freestanding", "-O", "ReleaseSafe", "-fno-entry", "-rdynamic",
+		"-femit-bin="+out, "--cache-dir", filepath.Join(filepath.Dir(out), "zig"),
+		"--dep", "wasmgate", "-Mroot=src/main.zig", "-Mwasmgate=sdk/src/wasmgate.zig")...); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(out)

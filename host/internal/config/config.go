@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/document"
+	"github.com/wasmgate/wasmgate/host/internal/signature"
 )
 
 // Config is the whole process configuration. Defaults stand in the table; sizes are in
@@ -101,6 +102,10 @@ type Plugins struct {
 	Memory      int64  // linear memory of one instance
 	Instances   int    // pooled instances of one policy
 	ModuleBytes int64  // the longest module
+
+	Signers  []signature.Signer   // who may sign which plugins
+	Unsigned []signature.Unsigned // what may come without a signature
+	Pull     Pull
 }
 
 // APIs is where the API documents are.
