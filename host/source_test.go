@@ -3,11 +3,13 @@ package host_test
 import (
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -266,7 +268,16 @@ func TestSlowSource(t *testing.T) {
 	stamps := builds()
 	u := serve(t, nil)
 	asked, release := make(chan struct{}, 1), make(chan struct{})
-	slow := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	var mended atomic.Bool
+	slow := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if mended.Load() {
+			if r.URL.Path != "/stamp.wasm" {
+				http.NotFound(w, r)
+				return
+			}
+			io.WriteString(w, stamps[2])
+			return
+		}
 		select {
 		case asked <- struct{}{}:
 		default:
