@@ -33,12 +33,14 @@ run: build ## start the quickstart on https://127.0.0.1:8443
 build: plugins ## bin/wasmgate, with the built-in plugins inside
 	$(GO) build -o bin/wasmgate ./cmd/wasmgate
 
-plugins: ## compile the built-in plugins to Wasm
+plugins: ## compile the built-in plugins to Wasm, and pack the SDKs for plugin new
 	$(GO) run -C plugins ./cmd/build -o "$(BUILTIN)"
+	$(GO) run ./cmd/wasmgate/project/archive -o "$(BUILTIN)/sdk.zip"
 
 setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere; the rest into .cache
 	.ci/setup $(TEST_TOOLS)
 	.ci/clients "$(CACHE)/clients"
+	.ci/languages "$(CACHE)/languages"
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 	GOBIN="$(CACHE)/bin" $(GO) install $(ORAS)
 
@@ -91,4 +93,4 @@ profile: plugins ## cmd/wasmgate/default.pgo anew: where the gateway's time goes
 	$(GO) tool pprof -proto -output cmd/wasmgate/default.pgo "$$dir"/*.pprof
 
 clean: ## remove what the other targets made
-	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm
+	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm "$(BUILTIN)/sdk.zip"

@@ -380,7 +380,7 @@ func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, err
 		}
 		return nil, module.CheckConfig(configBytes(p.Config))
 	}
-	id := bindingID(module, p)
+	id := boundID(module, p)
 	if one := b.used[id]; one != nil {
 		return one, nil
 	}
@@ -399,11 +399,11 @@ func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, err
 
 // share takes a policy of the previous snapshot over.
 func (b *builder) share(p *boundPolicy) {
-	if b.used[p.ID] != nil {
+	if b.used[p.key] != nil {
 		return
 	}
 	b.core.policies.retain(p)
-	b.used[p.ID] = p
+	b.used[p.key] = p
 	b.order = append(b.order, p)
 }
 

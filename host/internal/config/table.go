@@ -103,6 +103,8 @@ func (c *Config) inside() []entry {
 		bind("cache.max_entry", &c.Cache.MaxEntry, size(0, many), "1MiB", "The longest response that is cached; Amazon's limit."),
 		bind("throttle.buckets", &c.Throttle.Buckets, integer[int](1, many), "1000000", "Token buckets kept in memory."),
 
+		bind("recordings.bytes", &c.Recordings.Bytes, size(1<<20, tebibyte), "64MiB", "Bytes that the recordings of one plugin take in data_dir/recordings; the oldest are removed."),
+
 		bind("log.level", &c.Log.Level, choice("debug", "info", "warn", "error"), "info", "The lowest level that is logged."),
 		bind("log.format", &c.Log.Format, choice("json", "text"), "json", "Form of the log lines."),
 		bind("log.access.enabled", &c.Log.Access.Enabled, boolean, "true", "Whether requests are logged."),

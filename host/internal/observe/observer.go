@@ -54,6 +54,7 @@ type Observer struct {
 	refused map[string]*atomic.Int64
 	// returned are new versions that were taken back, by plugin.
 	returned map[string]*atomic.Int64
+	recorded map[recordedKey]*atomic.Int64
 	custom   custom
 
 	connections       atomic.Int64
@@ -67,7 +68,7 @@ func New(o Options) *Observer {
 	ob := &Observer{
 		registry: prometheus.NewRegistry(), access: o.Access, certs: o.Certificates, rollouts: o.Rollouts,
 		routes: map[RouteKey]*RouteMetrics{}, plugins: map[pluginKey]*PluginMetrics{},
-		traps: map[trapKey]*atomic.Int64{}, refused: map[string]*atomic.Int64{}, returned: map[string]*atomic.Int64{},
+		traps: map[trapKey]*atomic.Int64{}, refused: map[string]*atomic.Int64{}, returned: map[string]*atomic.Int64{}, recorded: map[recordedKey]*atomic.Int64{},
 		custom: custom{metrics: map[customKey]*CustomMetric{}, perOne: map[string]int{}, families: map[string]CustomKind{}},
 	}
 	version := o.Version
@@ -151,7 +152,7 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 	o.mu.Lock()
 	routes := slices.Collect(maps.Values(o.routes))
 	plugins := slices.Collect(maps.Values(o.plugins))
-	traps, refused, returned := maps.Clone(o.traps), maps.Clone(o.refused), maps.Clone(o.returned)
+	traps, refused, returned, recorded := maps.Clone(o.traps), maps.Clone(o.refused), maps.Clone(o.returned), maps.Clone(o.recorded)
 	defined := slices.Collect(maps.Values(o.custom.metrics))
 	o.mu.Unlock()
 	for _, r := range routes {
@@ -165,6 +166,9 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 	}
 	for k, v := range traps {
 		count(ch, descTraps, v.Load(), k.plugin, k.kind)
+	}
+	for k, v := range recorded {
+		count(ch, descRecorded, v.Load(), k.plugin, k.outcome)
 	}
 	for k, v := range refused {
 		count(ch, descRefused, v.Load(), k)
@@ -252,6 +256,7 @@ var (
 	descFuel         = desc("plugin_fuel_total", "Charged instructions.", "plugin", "hook")
 	descTraps        = desc("plugin_traps_total", "Calls that ended in a trap; the instance was thrown away.", "plugin", "kind")
 
+	descRecorded      = desc("recordings_total", "Calls that were to be recorded, by what became of them.", "plugin", "outcome")
 	descRefused       = desc("refused_total", "Requests refused before any route.", "reason")
 	descConnections   = desc("connections", "Open client connections.")
 	descReloads       = desc("config_reloads_total", "Loads of the configuration.", "result")

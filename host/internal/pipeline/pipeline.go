@@ -164,11 +164,13 @@ func (r *request) serve() error {
 		if !r.findPreflighted() {
 			return missing
 		}
+		r.keepOrigin()
 		if err := r.guard(); err != nil {
 			return err
 		}
 		return missing // no guard answered
 	}
+	r.keepOrigin()
 	if err := r.admit(); err != nil {
 		return err
 	}

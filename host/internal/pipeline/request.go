@@ -39,7 +39,8 @@ type request struct {
 	ip           string
 	ipBytes      []byte
 
-	filters []filtering // those that the request has passed
+	origin  *exchange.Header // as the request came in; nil when no policy of the route is recorded
+	filters []filtering      // those that the request has passed
 
 	plans  []*plan // of this request alone; the first used are taken
 	used   int

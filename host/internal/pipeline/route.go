@@ -43,8 +43,9 @@ type Route struct {
 	// Variant keeps the stored answers of a canary apart from the route's; empty is the route.
 	Variant string
 
-	steps   [abi.HookObserve + 1][]step
-	filters []*Policy
+	recorded bool // by any policy
+	steps    [abi.HookObserve + 1][]step
+	filters  []*Policy
 	// wantsResponseBody keeps the upstream from compressing what a hook must read.
 	wantsResponseBody bool
 }
@@ -60,6 +61,8 @@ type Policy struct {
 	ID [32]byte
 	// Name is the plugin's id, for logs.
 	Name string
+	// Recorded says that Plugin records calls: they can tell the request's origin.
+	Recorded bool
 	// OnError is model.OnErrorDeny, OnErrorSkip or OnErrorFail; empty is fail.
 	OnError string
 	// Constant tells whether an upstream's host stands in the policy's config or grants,
@@ -130,6 +133,7 @@ func NewRoute(r Route, policies []*Policy) *Route {
 	route := &r
 	hooked := make([]*Policy, 0, len(policies))
 	for _, p := range policies {
+		route.recorded = route.recorded || p.Recorded
 		if p.Filter != nil {
 			route.filters = append(route.filters, p)
 		} else {
