@@ -222,6 +222,7 @@ func (r *request) findPreflighted() bool {
 	if r.snap.Table.Lookup(x.Authority, text(method), x.Target, &r.match) != route.Found {
 		return false
 	}
+	r.preflight = true
 	r.route, r.path = r.match.Route.Value, r.match.Path
 	return true
 }

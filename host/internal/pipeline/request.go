@@ -17,11 +17,12 @@ import (
 // request is what the pipeline knows of one exchange, from ServeExchange to
 // FinishExchange.
 type request struct {
-	x     *exchange.Exchange
-	p     *Pipeline
-	snap  *Snapshot
-	route *Route
-	match route.Match[*Route]
+	x         *exchange.Exchange
+	p         *Pipeline
+	snap      *Snapshot
+	route     *Route
+	match     route.Match[*Route]
+	preflight bool // of route, whose guards alone may answer
 
 	// What the hooks see and the upstream gets; map_request may change it.
 	method, path, query, authority string
