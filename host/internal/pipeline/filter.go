@@ -391,7 +391,7 @@ func (r *request) filterFailed(p *Policy, err error) error {
 	case onErrorDeny:
 		return problem.New(problem.AccessDenied, err)
 	}
-	return problem.New(problem.PluginFailure, err)
+	return failure(problem.PluginFailure, err)
 }
 
 // closeFilters ends the filters' streams, and shows the request to those that it did not reach.

@@ -249,7 +249,7 @@ func (r *request) failed(s *step, err error) error {
 		if s.policy.OnError == onErrorDeny || s.policy.OnError == onErrorSkip {
 			return problem.New(problem.AccessDenied, err)
 		}
-		return problem.New(problem.AuthorizerFailure, err)
+		return failure(problem.AuthorizerFailure, err)
 	}
 	switch s.policy.OnError {
 	case onErrorSkip:
@@ -257,7 +257,20 @@ func (r *request) failed(s *step, err error) error {
 	case onErrorDeny:
 		return problem.New(problem.AccessDenied, err)
 	}
-	return problem.New(problem.PluginFailure, err)
+	return failure(problem.PluginFailure, err)
+}
+
+// failure is the problem of a plugin that failed: of that code, unless it was only busy, which
+// is a limit of the gateway's and passes.
+func failure(code problem.Code, err error) error {
+	var b interface {
+		error
+		Busy() bool
+	}
+	if errors.As(err, &b) && b.Busy() {
+		code = problem.Unavailable
+	}
+	return problem.New(code, err)
 }
 
 // account counts and logs r.
