@@ -31,22 +31,54 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"isready": isReady,
+			"listens": listens,
 		},
 	})
 }
 
 // chooseAddresses lets each script's gateway listen where nobody else does, by environment.
 func chooseAddresses(env *testscript.Env) error {
-	for _, name := range []string{"HTTPS", "HTTP", "ADMIN"} {
+	for _, name := range []string{"HTTPS", "HTTP", "ADMIN", "REGISTRY"} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
 		defer listener.Close() // all are held until the last is chosen
 		env.Setenv(name, listener.Addr().String())
-		env.Setenv("WASMGATE_LISTEN__"+name, listener.Addr().String())
+		if name != "REGISTRY" {
+			env.Setenv("WASMGATE_LISTEN__"+name, listener.Addr().String())
+		}
 	}
-	return nil
+	return copyPlugin(filepath.Join(env.WorkDir, "cors.wasm"))
+}
+
+// copyPlugin gives scripts a module to ship.
+func copyPlugin(to string) error {
+	builtins, err := builtinPlugins()
+	if err != nil {
+		return err
+	}
+	wasm, err := fs.ReadFile(builtins, "cors.wasm")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, wasm, 0o600)
+}
+
+// listens ADDRESS waits until somebody does.
+func listens(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: listens ADDRESS")
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
+		if c, err := net.Dial("tcp", args[0]); err == nil {
+			c.Close()
+			return
+		}
+	}
+	ts.Fatalf("nobody listens on %s after a minute", args[0])
 }
 
 // exits CODE COMMAND... runs a command that must end with that exit code.

@@ -49,3 +49,6 @@ func (e *Error) Busy() bool { return e.Kind == KindBusy }
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// TrapKind is the kind, for case files.
+func (e *Error) TrapKind() string { return string(e.Kind) }

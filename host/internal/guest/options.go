@@ -82,14 +82,23 @@ type Powers struct {
 	// Secrets looks a secret up by name; false is none.
 	Secrets func(name string) ([]byte, bool)
 	JWKS    JWKS
+	// Line gets the guest's lines, cut and valid UTF-8, instead of the log; nil is the log.
+	Line func(level slog.Level, line string)
 }
 
 // HTTP makes outbound calls.
 type HTTP interface {
 	// Do makes one call, following no redirect. The context has the call's deadline. An
-	// error is the transport's; any status is an answer.
+	// error is the transport's; any status is an answer. The guest reads a [StatusError] as
+	// its status, a passed deadline as timeout, and every other error as unavailable.
 	Do(ctx context.Context, c Outbound) (Answer, error)
 }
+
+// StatusError is an error that the guest reads as that very status.
+type StatusError abi.Status
+
+// Error names the status.
+func (e StatusError) Error() string { return abi.Status(e).String() }
 
 // Outbound is one call to a host that the policy grants.
 type Outbound struct {

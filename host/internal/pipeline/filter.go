@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
@@ -124,6 +125,7 @@ func (r *request) filterRequest() error {
 }
 
 func (r *request) filterOne(p *Policy) error {
+	start := time.Now()
 	stream, err := p.Filter.Open(r.x.Context, r.filterFacts())
 	if err != nil {
 		return r.filterFailed(p, err)
@@ -136,6 +138,7 @@ func (r *request) filterOne(p *Policy) error {
 		h.Body = client
 	}
 	err = stream.Request(r.x.Context, &h)
+	p.Tally.took(time.Since(start))
 	switch {
 	case errors.Is(err, exchange.ErrReplied):
 		r.replied(f)
@@ -153,6 +156,7 @@ func (r *request) filterOne(p *Policy) error {
 		r.replaceBody(client, &h)
 		return nil
 	}
+	p.Tally.decided(false)
 	r.takeHead(&h, target)
 	f.body = r.replaceBody(client, &h)
 	return nil
@@ -273,6 +277,7 @@ func (r *request) replied(f *filtering) {
 	}
 	r.x.Response.Reset()
 	f.stream.Reply(&r.x.Response)
+	f.policy.Tally.decided(r.x.Response.Status >= 400)
 	r.reason = "plugin " + f.policy.Name + " replied"
 }
 
@@ -382,6 +387,7 @@ func (r *request) filterFailed(p *Policy, err error) error {
 		return problem.New(problem.RequestTimeout, err)
 	}
 	r.reason = err.Error()
+	p.Tally.failed()
 	r.p.observer.PluginFailed(p.Name, "filter")
 	r.p.log.Warn("plugin failed", "plugin", p.Name, "hook", "filter",
 		"route", r.route.Key, "api", r.route.API.ID, "request_id", string(r.x.ID[:]), "error", err)
