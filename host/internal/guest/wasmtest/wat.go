@@ -16,7 +16,7 @@ import (
 // A case's first lines are comments: what is attacked, and then the outcome, which is the first
 // line of the error, or "served". The text is the module's fields. Where it does not have them
 // itself it gets the memory, marker and scratch area that every plugin has, and the hook
-// guard, which calls $evil when the request's id begins with 1.
+// guard, which calls $evil, unless the request has an id that begins with 0 and three fields in all.
 type Case struct {
 	Name, Attacks, Outcome string
 	Wasm                   []byte
@@ -30,7 +30,9 @@ const (
 	ScratchSize = 4096
 )
 
-const requestID = Scratch + 16 + 3*12 // of a record of three fields, of which it is the first
+// requestID is in a record of three fields the first byte of the request's id, which is its first
+// field; in a longer one it is the number of the fourth field.
+const requestID = Scratch + 16 + 3*12
 
 // Cases assembles the modules of an archive with wat2wasm, which does not check them.
 func Cases(archive string) ([]Case, error) {
@@ -84,7 +86,7 @@ func plugin(text string) string {
 	if strings.Contains(text, "$evil") {
 		add(`"wg_guard"`, fmt.Sprintf(`(data (i32.const 256) "WGR1\01\00\00\00\10\00\00\00\02\00\00\00")
 			(func (export "wg_guard") (param i32) (result i64)
-				(if (i32.eq (i32.load8_u (i32.const %d)) (i32.const 1)) (then (return (call $evil))))
+				(if (i32.load8_u (i32.const %d)) (then (return (call $evil))))
 				(i64.const 0x0000010000000010))`, requestID))
 	} else {
 		add(`"wg_guard"`, `(func (export "wg_guard") (param i32) (result i64) (i64.const 0))`)
