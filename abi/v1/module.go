@@ -144,7 +144,7 @@ func (m *Module) Check(man *Manifest) error {
 		case strings.HasPrefix(e.Name, "wg_") && !ok && e.Name != Marker && e.Name != Scratch:
 			fault("it exports %q, which is no hook of this version", e.Name)
 		case ok && e.Kind != kindFunction:
-			fault("it exports %q, and no function of this name", e.Name)
+			fault("it exports %q, which is no function", e.Name)
 		}
 	}
 	imported := map[string]bool{}
