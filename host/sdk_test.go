@@ -42,10 +42,10 @@ func toolchains(t *testing.T) []string {
 		"CARGO_TARGET_DIR="+filepath.Join(cache, "cargo"))
 }
 
-// buildExample compiles an example with the language's toolchain and packs the manifest in.
-func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manifest) {
+// build compiles an example with the language's toolchain.
+func build(t *testing.T, folder, build, name string) []byte {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), name+".wasm")
+	out := filepath.Join(t.TempDir(), filepath.Base(name)+".wasm")
 	words := strings.Fields(strings.NewReplacer("NAME", name, "OUT", out).Replace(build))
 	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	cmd.Dir, cmd.Env = folder, toolchains(t)
@@ -53,7 +53,14 @@ func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manife
 	require.NoError(t, err, "%s in %s:\n%s", strings.Join(words, " "), folder, text)
 	wasm, err := os.ReadFile(out)
 	require.NoError(t, err)
-	text, err = os.ReadFile(filepath.Join(reference, name, "manifest.json"))
+	return wasm
+}
+
+// buildExample compiles an example and packs the manifest in.
+func buildExample(t *testing.T, folder, command, name string) ([]byte, *abi.Manifest) {
+	t.Helper()
+	wasm := build(t, folder, command, name)
+	text, err := os.ReadFile(filepath.Join(reference, name, "manifest.json"))
 	require.NoError(t, err)
 	manifest, err := abi.ParseManifest(text)
 	require.NoError(t, err)
@@ -84,7 +91,11 @@ func TestSDKs(t *testing.T) {
 			module, err = abi.Inspect(wasm)
 			require.NoError(t, err)
 			require.NoError(t, module.Check(manifest))
-			rows[l.name] = append(runExample(t, "full", wasm), imported(module)...)
+			hooks := runExample(t, "full", wasm)
+			fullThroughGateway(t, wasm)
+			if !t.Failed() {
+				rows[l.name] = append(hooks, imported(module)...)
+			}
 		})
 	}
 	checkParity(t, rows)
