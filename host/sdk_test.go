@@ -20,14 +20,14 @@ import (
 )
 
 // sdks are the languages that have an SDK. build is a command line that is run in folder,
-// with NAME for the example and OUT for the file to write. Manifests and case files are
-// those of Go's examples: one set for all.
-var sdks = []struct{ name, folder, build string }{
-	{"Go", "../sdk/go/examples", "env GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -ldflags=-s -o OUT ./NAME"},
-	{"Rust", "../sdk/rust", "sh build.sh NAME OUT"},
-	{"AssemblyScript", "../sdk/assemblyscript", "sh build.sh NAME OUT"},
-	{"C", "../sdk/c", "sh build.sh NAME OUT"},
-	{"Zig", "../sdk/zig", "sh build.sh NAME OUT"},
+// with NAME for the example and OUT for the file to write. canary is the name of the guest of
+// TestSDKCanaries. Manifests and case files are those of Go's examples: one set for all.
+var sdks = []struct{ name, folder, build, canary string }{
+	{"Go", "../sdk/go/examples", "env GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -ldflags=-s -o OUT ./NAME", "canary"},
+	{"Rust", "../sdk/rust", "sh build.sh NAME OUT", "canary"},
+	{"AssemblyScript", "../sdk/assemblyscript", "sh build.sh NAME OUT", "../tests/canary"},
+	{"C", "../sdk/c", "sh build.sh NAME OUT", "tests/canary"},
+	{"Zig", "../sdk/zig", "sh build.sh NAME OUT", "../tests/canary"},
 }
 
 const reference = "../sdk/go/examples"

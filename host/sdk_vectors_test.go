@@ -119,7 +119,7 @@ func TestRustVectors(t *testing.T) {
 func TestCVectors(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "vectors")
 	text, err := exec.CommandContext(t.Context(), "clang", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsanitize-undefined-trap-on-error",
-		"-fsanitize=undefined", "-I../sdk/c", "-o", program, "../sdk/c/vectors_test.c").CombinedOutput()
+		"-fsanitize=undefined", "-I../sdk/c", "-o", program, "../sdk/c/tests/vectors.c").CombinedOutput()
 	require.NoError(t, err, "%s", text)
 	var in, want bytes.Buffer
 	add := func(to *bytes.Buffer, b []byte) {
