@@ -1,7 +1,6 @@
 package host_test
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"os"
@@ -182,16 +181,32 @@ func checkParity(t *testing.T, rows map[string][]string) {
 	if len(rows) < len(sdks) {
 		return // some were not run, or failed
 	}
-	const path, begin, end = "../sdk/README.md", "<!-- gen:parity -->\n", "<!-- /gen:parity -->"
-	old, err := os.ReadFile(path)
-	require.NoError(t, err)
-	head, rest, found := bytes.Cut(old, []byte(begin))
-	require.True(t, found, "%s has no %s", path, begin)
-	got, tail, found := bytes.Cut(rest, []byte(end))
-	require.True(t, found, "%s has no %s", path, end)
+	old := guideTable(t, "parity")
 	if os.Getenv("WASMGATE_UPDATE") != "" && !t.Failed() {
-		require.NoError(t, os.WriteFile(path, slices.Concat(head, []byte(begin), []byte(table.String()), []byte(end), tail), 0o644))
+		old.write(t, table.String())
 		return
 	}
-	assert.Equal(t, table.String(), string(got), "%s differs: WASMGATE_UPDATE=1 writes it anew", path)
+	assert.Equal(t, table.String(), old.text, "sdk/README.md differs: WASMGATE_UPDATE=1 writes it anew")
+}
+
+// region is the text between the markers of a table in sdk/README.md, and what stands around it.
+type region struct{ head, text, tail string }
+
+const guidePath = "../sdk/README.md"
+
+func guideTable(t *testing.T, name string) region {
+	t.Helper()
+	text, err := os.ReadFile(guidePath)
+	require.NoError(t, err)
+	begin, end := "<!-- gen:"+name+" -->\n", "<!-- /gen:"+name+" -->"
+	head, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found, "%s has no %s", guidePath, begin)
+	table, tail, found := strings.Cut(rest, end)
+	require.True(t, found, "%s has no %s", guidePath, end)
+	return region{head + begin, table, end + tail}
+}
+
+func (r region) write(t *testing.T, table string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(guidePath, []byte(r.head+table+r.tail), 0o644))
 }

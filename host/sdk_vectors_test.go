@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -147,30 +146,5 @@ func TestCVectors(t *testing.T) {
 		got, err := run(in.Bytes(), "request")
 		refused := err != nil || bytes.Equal(got, nothing.Bytes())
 		assert.Equal(t, v.Refusal != "", refused, "%s: %v", v.Name, err)
-	}
-}
-
-// TestSDKGuides runs the commands of each guide, with the files that they write elsewhere.
-func TestSDKGuides(t *testing.T) {
-	for _, folder := range []string{"assemblyscript", "c", "rust", "zig"} {
-		t.Run(folder, func(t *testing.T) {
-			guide, err := os.ReadFile("../sdk/" + folder + "/README.md")
-			require.NoError(t, err)
-			_, rest, found := strings.Cut(string(guide), "```sh\n")
-			require.True(t, found)
-			commands, _, found := strings.Cut(rest, "```")
-			require.True(t, found)
-			dir := t.TempDir()
-			built, packed := filepath.Join(dir, "hello.wasm"), filepath.Join(dir, "packed.wasm")
-			commands = strings.NewReplacer(`"$PWD/hello.wasm"`, built, "plugins/hello.wasm", packed, "hello.wasm", built).Replace(commands)
-			cmd := exec.CommandContext(t.Context(), "sh", "-ec", commands)
-			cmd.Dir, cmd.Env = "..", toolchains(t)
-			text, err := cmd.CombinedOutput()
-			require.NoError(t, err, "%s", text)
-			wasm, err := os.ReadFile(packed)
-			require.NoError(t, err)
-			runExample(t, "hello", wasm)
-			throughGateway(t, wasm)
-		})
 	}
 }
