@@ -33,8 +33,7 @@ func TestSDKCosts(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| | `hello`, bytes | `full`, bytes | compile `full`, ms | fuel of a call | ns, pooled | ns, fresh |\n|---|---|---|---|---|---|---|\n")
 	for _, l := range sdks {
-		hello, _ := buildExample(t, l.folder, l.build, "hello")
-		full, _ := buildExample(t, l.folder, l.build, "full")
+		hello, full := withManifest(t, build(t, l.folder, l.build, "hello"), "hello"), withManifest(t, build(t, l.folder, l.build, "full"), "full")
 		pooled, fuel := helloCall(t, hello, model.IsolationPooled)
 		fresh, _ := helloCall(t, hello, model.IsolationFresh)
 		fmt.Fprintf(&table, "| %s | %d | %d | %d | %d | %d | %d |\n", l.name, len(hello), len(full),

@@ -2,7 +2,6 @@ package host_test
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,41 +54,50 @@ func build(t *testing.T, folder, build, name string) []byte {
 	return wasm
 }
 
-// buildExample compiles an example and packs the manifest in.
-func buildExample(t *testing.T, folder, command, name string) ([]byte, *abi.Manifest) {
+// withManifest is a module with the manifest of an example in it.
+func withManifest(t *testing.T, wasm []byte, name string) []byte {
 	t.Helper()
-	wasm := build(t, folder, command, name)
-	text, err := os.ReadFile(filepath.Join(reference, name, "manifest.json"))
+	manifest, err := os.ReadFile(filepath.Join(reference, name, "manifest.json"))
 	require.NoError(t, err)
-	manifest, err := abi.ParseManifest(text)
+	wasm, err = abi.AppendManifest(wasm, manifest)
 	require.NoError(t, err)
-	wasm, err = abi.AppendManifest(wasm, text)
-	require.NoError(t, err)
-	return wasm, manifest
+	return wasm
 }
 
-// TestSDKs builds every example of every language, runs the same case files through the
-// gateway's engine, and compares sdk/README.md's parity table with what came of it.
-// WASMGATE_UPDATE=1 writes the table anew.
+// inspected is what stands in a module, which is as its manifest says.
+func inspected(t *testing.T, wasm []byte) *abi.Module {
+	t.Helper()
+	module, err := abi.Inspect(wasm)
+	require.NoError(t, err)
+	manifest, found, err := abi.ReadManifest(wasm)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.NoError(t, module.Check(manifest))
+	return module
+}
+
+// TestSDKs builds every example of every language, hello as sdk/README.md says and full in a
+// copy of the SDK's folder, runs the same case files through the gateway's engine, sees them
+// at work in a running gateway, and compares sdk/README.md's parity table with what came of
+// it. WASMGATE_UPDATE=1 writes the table anew.
 func TestSDKs(t *testing.T) {
 	rows := map[string][]string{}
-	for _, l := range sdks {
+	for i, l := range sdks {
 		t.Run(l.name, func(t *testing.T) {
-			wasm, manifest := buildExample(t, l.folder, l.build, "hello")
-			module, err := abi.Inspect(wasm)
-			require.NoError(t, err)
-			require.NoError(t, module.Check(manifest))
-			for _, i := range module.Imports {
+			wasm := firstSteps(t, i)
+			for _, i := range inspected(t, wasm).Imports {
 				assert.False(t, strings.HasPrefix(i.Module, "wasmgate."), "hello imports %s %s", i.Module, i.Name)
 				assert.True(t, l.name == "Go" || i.Module != "wasi_snapshot_preview1", "hello imports %s %s", i.Module, i.Name)
 			}
 			runExample(t, "hello", wasm)
-			throughGateway(t, wasm)
+			serveFirstSteps(t, wasm)
 
-			wasm, manifest = buildExample(t, l.folder, l.build, "full")
-			module, err = abi.Inspect(wasm)
-			require.NoError(t, err)
-			require.NoError(t, module.Check(manifest))
+			folder := l.folder
+			if folder != reference {
+				folder = alone(t, folder)
+			}
+			wasm = withManifest(t, build(t, folder, l.build, "full"), "full")
+			module := inspected(t, wasm)
 			hooks := runExample(t, "full", wasm)
 			fullThroughGateway(t, wasm)
 			if !t.Failed() {
@@ -138,21 +146,6 @@ func runExample(t *testing.T, name string, wasm []byte) (hooks []string) {
 		}
 	}
 	return hooks
-}
-
-// throughGateway asks a running gateway with hello as its only policy.
-func throughGateway(t *testing.T, wasm []byte) {
-	t.Helper()
-	u := serve(t, nil)
-	g := start(t, files{
-		"plugins/hello.wasm": string(wasm),
-		"apis/a.yaml":        document(`x-wasmgate-api: {id: api}`, at("/pets", "x-wasmgate-policies: [{plugin: hello}]", proxy(u.URL))),
-	})
-	g.each(t, func(t *testing.T, c *http.Client) {
-		assert.Equal(t, 200, get(t, c, site+"/pets", "X-Token: let-me-in").StatusCode)
-		assert.Equal(t, 401, get(t, c, site+"/pets", "X-Token: let-me").StatusCode)
-		assert.Equal(t, 401, get(t, c, site+"/pets").StatusCode)
-	})
 }
 
 // checkParity compares the table between the markers of sdk/README.md with the rows.
