@@ -14,7 +14,7 @@ import (
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
-	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/workbench"
 )
 
 // sdks are the languages that have an SDK. build is a command line that is run in folder,
@@ -120,13 +120,12 @@ func imported(module *abi.Module) (powers []string) {
 
 // runExample runs an example's case files; it gives the hooks all of whose cases passed.
 func runExample(t *testing.T, name string, wasm []byte) (hooks []string) {
-	double := &double{}
-	engine, err := guest.New(t.Context(), guest.Options{CacheDir: compiled, Powers: double.powers()})
+	bench, err := workbench.New(t.Context(), workbench.Options{CacheDir: compiled})
 	require.NoError(t, err)
-	defer engine.Close(context.Background())
-	module, err := engine.Compile(t.Context(), name, wasm)
+	defer bench.Close(context.Background())
+	plugin, err := bench.Open(t.Context(), name, wasm)
 	require.NoError(t, err)
-	defer module.Release()
+	defer plugin.Close()
 	cases, err := casefile.Load(filepath.Join(reference, name, "testdata", "cases.json"))
 	require.NoError(t, err)
 	failed := map[abi.Hook]bool{}
@@ -135,8 +134,7 @@ func runExample(t *testing.T, name string, wasm []byte) (hooks []string) {
 			c.Config = []byte("x-api-key https://up.example") // it wants one
 		}
 		ok := t.Run(name+"/"+c.Name, func(t *testing.T) {
-			double.Host = c.Host
-			runCase(t, engine, module, c)
+			require.NoError(t, plugin.Run(t.Context(), c).Check(c))
 		})
 		failed[c.Hook] = failed[c.Hook] || !ok
 	}
