@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -218,7 +219,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// The built-in plugins, and plugins in each language of the SDKs: all hooks in Go and C.
+// The built-in plugins, and plugins in each language of the SDKs: all hooks in Go, C and Zig.
 func TestRecordEveryLanguage(t *testing.T) {
 	key := elliptical(t)
 	p := newProvider(t, public(key, "k1"))
@@ -231,12 +232,17 @@ func TestRecordEveryLanguage(t *testing.T) {
 		recordedPolicy("rate-limit", "{}", "config: {rate: 1000, burst: 1000, by: identity}"),
 		recordedPolicy("transform", "{}", `config: {request: {headers: {set: {x-who: "${principal}"}}}, response: {body: {set: {seen: "${context.claims.tier}"}}}}`)), proxy(u.URL))}
 	for _, l := range sdks {
-		id, example, bound := strings.ToLower(l.name), "full", "config: x-api-key, grants: {jwks: [\"https://id.example\"]}"
-		if l.name == "Rust" {
+		id, example := strings.ToLower(l.name), "full"
+		bound := `config: "x-api-key https://id.example", grants: {http: [id.example], kv: [full/], secrets: [signing, upstream], jwks: ["https://id.example"]}`
+		if l.name == "Rust" || l.name == "AssemblyScript" {
 			example, bound = "hello", "on_error: deny"
 		}
-		wasm, _ := buildExample(t, l.folder, l.build, example)
-		content["plugins/"+id+".wasm"] = strings.Replace(string(wasm), `"id": "`+example+`"`, fmt.Sprintf(`"id": %-*q`, len(example)+2, id), 1)
+		manifest, err := os.ReadFile(filepath.Join(reference, example, "manifest.json"))
+		require.NoError(t, err)
+		manifest = bytes.Replace(manifest, fmt.Appendf(nil, "%q", example), fmt.Appendf(nil, "%q", id), 1)
+		wasm, err := abi.AppendManifest(build(t, l.folder, l.build, example), manifest)
+		require.NoError(t, err)
+		content["plugins/"+id+".wasm"] = string(wasm)
 		paths = append(paths, at("/"+id, policies(recordedPolicy(id, "{}", bound)), proxy(u.URL)))
 	}
 	content["apis/a.yaml"] = document("x-wasmgate-api: {id: api}\nx-wasmgate-keys: [{id: anna, value: "+apiKey+"0123456789}]", paths...)
@@ -246,7 +252,7 @@ func TestRecordEveryLanguage(t *testing.T) {
 	for _, l := range sdks {
 		get(t, g.h2, site+"/"+strings.ToLower(l.name), bearer(tok), "X-Api-Key: "+apiKey+"0123456789", "X-Token: let-me-in")
 	}
-	for plugin, want := range map[string]int{"cors": 2, "jwt": 1, "rate-limit": 1, "transform": 2, "go": 4, "rust": 1, "c": 4} {
+	for plugin, want := range map[string]int{"cors": 2, "jwt": 1, "rate-limit": 1, "transform": 2, "go": 4, "rust": 1, "assemblyscript": 1, "c": 4, "zig": 4} {
 		for _, c := range g.recorded(t, plugin, want) {
 			if plugin == "jwt" {
 				assert.JSONEq(t, `"allow"`, string(c.Result()["decision"]))
@@ -265,7 +271,7 @@ func TestRecordEveryLanguage(t *testing.T) {
 		}
 	}
 	first := elsewhere(t, g, "GOMAXPROCS=1", "GOGC=off")
-	assert.Len(t, first, 15)
+	assert.Len(t, first, 20)
 	for _, one := range first {
 		assert.Equal(t, host.ReplaySame, one.Outcome, "%+v", one)
 		assert.Empty(t, one.Differences)
