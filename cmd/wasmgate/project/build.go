@@ -89,7 +89,8 @@ func parseRecipe(text []byte) (func(context.Context, *Project) ([]byte, error), 
 func (p *Project) File() string { return filepath.Join(p.Dir, p.Manifest.ID+".wasm") }
 
 // Newer is a source file that was written after the module; empty when there is none, and
-// when there is no module.
+// when there is no module. Modules, their signatures, documents, cases and what toolchains
+// keep are no source.
 func (p *Project) Newer() (file string) {
 	module, err := os.Stat(p.File())
 	if err != nil {
@@ -104,7 +105,7 @@ func (p *Project) Newer() (file string) {
 			return nil
 		}
 		info, err := d.Info()
-		if err == nil && path != p.File() && !strings.HasSuffix(name, ".md") && info.ModTime().After(module.ModTime()) {
+		if err == nil && !strings.Contains(name, ".wasm") && !strings.HasSuffix(name, ".md") && !strings.HasPrefix(name, ".") && info.ModTime().After(module.ModTime()) {
 			file = path
 			return fs.SkipAll
 		}
