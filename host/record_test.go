@@ -1,7 +1,6 @@
 package host_test
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -24,43 +23,7 @@ import (
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
 	"github.com/wasmgate/wasmgate/host"
-	. "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
 )
-
-// replayIn says, in the environment of this test binary, where the recordings are that it
-// runs again instead of tests, as a process of its own: a folder and a plugins.dir.
-const replayIn = "WASMGATE_TEST_REPLAY"
-
-// replayElsewhere is the main of that process: it prints what came of each recording.
-func replayElsewhere(where string) int {
-	recordings, plugins, _ := strings.Cut(where, string(filepath.ListSeparator))
-	config, err := host.Load(host.LoadOptions{Environ: []string{}, Set: map[string]string{"plugins.dir": plugins}})
-	if err == nil {
-		var all []host.Replayed
-		all, err = host.Replay(context.Background(), host.ReplayOptions{Config: config, Builtins: os.DirFS("../cmd/wasmgate/builtin"), Paths: []string{recordings}})
-		if err == nil {
-			err = json.NewEncoder(os.Stdout).Encode(all)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// elsewhere runs the recordings of a gateway in another process with another collector and
-// number of processors.
-func elsewhere(t *testing.T, g *gateway, environ ...string) (all []host.Replayed) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(append(os.Environ(), environ...), replayIn+"="+g.recordings("")+string(filepath.ListSeparator)+filepath.Join(g.dir, "plugins"))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	require.NoError(t, err, "%s", out)
-	require.NoError(t, json.Unmarshal(out, &all))
-	return all
-}
 
 func (g *gateway) recordings(plugin string) string {
 	return filepath.Join(g.dir, "data", "recordings", plugin)
@@ -312,12 +275,6 @@ func TestRecordEveryLanguage(t *testing.T) {
 	assert.Equal(t, first, again)
 }
 
-func (g *gateway) replay() host.ReplayOptions {
-	config, err := host.Load(host.LoadOptions{Environ: []string{}, Set: map[string]string{"plugins.dir": filepath.Join(g.dir, "plugins"), "data_dir": filepath.Join(g.dir, "data")}})
-	require.NoError(g.t, err)
-	return host.ReplayOptions{Config: config, Builtins: builtins(g.t), Paths: []string{g.recordings("")}}
-}
-
 // nowhere looks for a text in all bytes below the folder of recordings.
 func (g *gateway) nowhere(t *testing.T, s string) {
 	t.Helper()
@@ -408,90 +365,26 @@ func TestRecordReload(t *testing.T) {
 	assert.Equal(t, 429, get(t, g.h1, site+"/x").StatusCode, "the bucket of six")
 }
 
+// What cannot be recorded is refused, or told and counted: a config that the plugin does not
+// take without a reference's value, which the operator may reveal.
 func TestRecordRefused(t *testing.T) {
 	u := serve(t, nil)
-	g := start(t, files{"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", proxy(u.URL)))})
+	limited := func(how string) string {
+		return document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("rate-limit", how, `config: {rate: 9, burst: 9, per: "${file:../per}", by: api}`)), proxy(u.URL)))
+	}
+	g := start(t, files{"per": "minute", "apis/a.yaml": limited("{}")})
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	await(t, "a recording that is refused", func() bool { return g.metric("wasmgate_recordings_total", `outcome="refused"`) == 1 })
+	assert.NoDirExists(t, g.recordings("rate-limit"))
+	assert.Contains(t, g.log.String(), "reveal: [config] keeps them")
+	g.update(files{"apis/a.yaml": limited("{reveal: [config]}")})
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	await(t, "a recording", func() bool { return g.metric("wasmgate_recordings_total", `outcome="written"`) == 1 })
+	g.nowhere(t, "redacted")
+
 	wasm, err := goHandler()
 	require.NoError(t, err)
 	why := g.refused(files{"plugins/foreign.wasm": wasm,
 		"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("foreign", "{}", "config: x")), proxy(u.URL)))})
 	assert.Contains(t, why, "policy foreign: record: the plugin is for http-wasm, want one of Wasmgate's own ABI, whose calls can be run again")
-}
-
-// Recordings are an author's cases, and another version is tried on them.
-func TestReplayAnotherVersion(t *testing.T) {
-	u := serve(t, nil)
-	verdict := func(decision abi.Decision, more ...[]byte) string {
-		var w abi.Writer[abi.ResultField]
-		record := make([]byte, 256)
-		w.Start(record, abi.HookGuard, 2)
-		w.Uint(abi.ResultDecision, uint64(decision))
-		w.String(abi.ResultReason, "because")
-		n, err := w.Finish()
-		require.NoError(t, err)
-		m := plugin(abi.HookGuard, append(more, packed(256, int64(n)))...)
-		m.Data(256, record[:n])
-		return string(m.Bytes())
-	}
-	long := "X-Long: " + strings.Repeat("x", harmless)
-	g := start(t, files{"plugins/v1.wasm": verdict(abi.DecisionAllow),
-		"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("v1", "{}", "fuel: 5000")), proxy(u.URL)))})
-	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
-	require.Equal(t, 200, get(t, g.h1, site+"/x", long).StatusCode)
-	cases := g.recorded(t, "v1", 2)
-	o := g.replay()
-	same := func(n int, file string, another bool) (outcomes []string, differences []host.ReplayDifference) {
-		o.Module, o.Another = file, another
-		all, err := host.Replay(t.Context(), o)
-		require.NoError(t, err)
-		require.Len(t, all, n)
-		for _, one := range all {
-			outcomes = append(outcomes, one.Outcome)
-			differences = append(differences, one.Differences...)
-		}
-		return outcomes, differences
-	}
-	write := func(name, wasm string) string {
-		file := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(file, []byte(wasm), 0o600))
-		return file
-	}
-	outcomes, differences := same(2, "", false)
-	assert.Equal(t, []string{"same", "same"}, outcomes)
-	assert.Empty(t, differences)
-
-	costly := write("costly.wasm", verdict(abi.DecisionAllow, I32Const(1), Drop))
-	outcomes, differences = same(2, costly, true)
-	assert.Equal(t, []string{"same", "same"}, outcomes, "only what it costs differs")
-	require.NotEmpty(t, differences)
-	assert.Equal(t, "fuel", differences[0].Field)
-	assert.NotEqual(t, differences[0].Got, differences[0].Want)
-	outcomes, differences = same(2, write("deny.wasm", verdict(abi.DecisionDeny)), true)
-	assert.Equal(t, []string{"same", "changed"}, outcomes)
-	assert.Equal(t, host.ReplayDifference{Field: "decision", Got: `"deny"`, Want: `"allow"`}, differences[0])
-	outcomes, differences = same(2, write("trap.wasm", verdict(abi.DecisionAllow, Unreachable)), true)
-	assert.Equal(t, []string{"same", "trapped"}, outcomes)
-	assert.Equal(t, "trap", differences[0].Field)
-	outcomes, _ = same(2, write("loop.wasm", verdict(abi.DecisionAllow, Loop(Empty, Br(0)))), true)
-	assert.Equal(t, []string{"same", "trapped"}, outcomes, "with the recorded budget")
-
-	o.Module, o.Another = costly, false
-	_, err := host.Replay(t.Context(), o)
-	assert.ErrorContains(t, err, "want "+cases[0].Module.SHA256+", which was recorded; --another runs another version")
-	o.Module = ""
-	require.NoError(t, os.Remove(filepath.Join(g.dir, "plugins", "v1.wasm")))
-	_, err = host.Replay(t.Context(), o)
-	assert.ErrorContains(t, err, `plugin "v1", sha256 `+cases[0].Module.SHA256+`, is neither built in nor in plugins.dir or data_dir: --module names its file`)
-	kept := filepath.Join(g.dir, "data", "plugins", "sha256", cases[0].Module.SHA256)
-	require.NoError(t, os.MkdirAll(filepath.Dir(kept), 0o700))
-	require.NoError(t, os.WriteFile(kept, []byte(verdict(abi.DecisionAllow)), 0o600))
-	outcomes, _ = same(2, "", false)
-	assert.Equal(t, []string{"same", "same"}, outcomes)
-
-	bench, err := host.OpenWorkbench(t.Context(), host.WorkbenchOptions{ID: "v2", Wasm: []byte(verdict(abi.DecisionAllow, I32Const(1), Drop))})
-	require.NoError(t, err)
-	defer bench.Close(context.Background())
-	for _, c := range cases {
-		assert.NoError(t, bench.Run(t.Context(), c).Check(c), "fuel of one version says nothing of another's")
-	}
 }

@@ -145,12 +145,12 @@ func (r *replayer) replay(ctx context.Context, file string, c *casefile.Case) (o
 	if err != nil {
 		return one, err
 	}
+	if got := plugin.SHA256(); got != c.Module.SHA256 && !r.Another {
+		return one, fmt.Errorf("module %s is sha256 %s, want %s, which was recorded; --another runs another version", r.Module, got, c.Module.SHA256)
+	}
 	o := plugin.Run(ctx, c)
 	one = Replayed{File: file, Name: c.Name, Hook: c.Hook.String(), Plugin: c.Module.ID, SHA256: c.Module.SHA256, Ran: o.SHA256,
 		Fuel: ReplayFuel{Got: o.Fuel, Want: c.Fuel}}
-	if o.SHA256 != c.Module.SHA256 && !r.Another {
-		return one, fmt.Errorf("module %s is sha256 %s, want %s, which was recorded; --another runs another version", r.Module, o.SHA256, c.Module.SHA256)
-	}
 	return one, one.judge(c, o)
 }
 

@@ -67,10 +67,15 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Powers.KV == nil {
-		o.Powers.KV = NewKV(o.Now)
-	}
+	o.Powers = o.Powers.withKV(o.Now)
 	return o
+}
+
+func (p Powers) withKV(now func() time.Time) Powers {
+	if p.KV == nil {
+		p.KV = NewKV(now)
+	}
+	return p
 }
 
 // Powers are what the host lends to capabilities. A nil power answers unavailable, but a

@@ -141,10 +141,10 @@ func (r *redactor) request(q abi.Request) (fields casefile.Fields, cut []string,
 			return nil, nil, err
 		}
 	}
-	for body, truncated := range map[abi.Field]abi.Field{abi.FieldBody: abi.FieldBodyTruncated, abi.FieldResponseBody: abi.FieldResponseBodyTruncated} {
-		if len(q.Bytes(body)) > maxBody {
-			cut = append(cut, body.String())
-			fields[truncated.String()] = json.RawMessage("1")
+	for _, f := range [][2]abi.Field{{abi.FieldBody, abi.FieldBodyTruncated}, {abi.FieldResponseBody, abi.FieldResponseBodyTruncated}} {
+		if len(q.Bytes(f[0])) > maxBody {
+			cut = append(cut, f[0].String())
+			fields[f[1].String()] = json.RawMessage("1")
 		}
 	}
 	return fields, cut, nil

@@ -35,7 +35,7 @@ func (r *Recorder) write(c *Call) (outcome string, err error) {
 	one.Host.Answer = player.answer
 	o := bench.Run(r.ctx, one)
 	if o.Refused != nil {
-		return Refused, o.Refused
+		return Refused, fmt.Errorf("without the values of references, and record with reveal: [config] keeps them: %w", o.Refused)
 	}
 	if err := want(one, o); err != nil {
 		return Refused, err

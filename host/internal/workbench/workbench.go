@@ -71,6 +71,12 @@ func (b *Bench) Open(ctx context.Context, id string, wasm []byte) (*Plugin, erro
 // ID is the manifest's id, or what the plugin was opened as.
 func (p *Plugin) ID() string { return p.id }
 
+// SHA256 is the module's digest, in hexadecimal digits.
+func (p *Plugin) SHA256() string {
+	digest := p.module.Digest()
+	return hex.EncodeToString(digest[:])
+}
+
 // Hooks are the hooks that the plugin exports besides configure, in order.
 func (p *Plugin) Hooks() []abi.Hook { return p.module.Hooks() }
 
@@ -101,8 +107,7 @@ type Outcome struct {
 
 // Run runs one case. Whether it came out as wanted is for [Outcome.Check] to say.
 func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
-	digest := p.module.Digest()
-	o.SHA256 = hex.EncodeToString(digest[:])
+	o.SHA256 = p.SHA256()
 	defer func() {
 		o.Logged, o.Calls = p.powers.result()
 		o.Lines = p.powers.take()
