@@ -21,7 +21,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race h2spec floods fuzz check bench bench-setup profile clean
+.PHONY: help run build plugins setup test race h2spec floods sdk-costs fuzz check bench bench-setup profile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -57,6 +57,9 @@ h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running ga
 
 floods: plugins ## attacks on a running gateway: memory, requests at the upstream, a canary's latency
 	$(GO) test -count=1 -run '^TestFloods$$' -v ./host
+
+sdk-costs: setup plugins ## measure plugins of every language; writes the table of sdk/README.md anew
+	WASMGATE_UPDATE=1 $(GO) test -count=1 -run '^TestSDKCosts$$' -v ./host
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

@@ -1,7 +1,6 @@
 package host_test
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"os"
@@ -20,14 +19,14 @@ import (
 )
 
 // sdks are the languages that have an SDK. build is a command line that is run in folder,
-// with NAME for the example and OUT for the file to write. Manifests and case files are
-// those of Go's examples: one set for all.
-var sdks = []struct{ name, folder, build string }{
-	{"Go", "../sdk/go/examples", "env GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -ldflags=-s -o OUT ./NAME"},
-	{"Rust", "../sdk/rust", "sh build.sh NAME OUT"},
-	{"AssemblyScript", "../sdk/assemblyscript", "sh build.sh NAME OUT"},
-	{"C", "../sdk/c", "sh build.sh NAME OUT"},
-	{"Zig", "../sdk/zig", "sh build.sh NAME OUT"},
+// with NAME for the example and OUT for the file to write. canary is the name of the guest of
+// TestSDKCanaries. Manifests and case files are those of Go's examples: one set for all.
+var sdks = []struct{ name, folder, build, canary string }{
+	{"Go", "../sdk/go/examples", "env GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -ldflags=-s -o OUT ./NAME", "canary"},
+	{"Rust", "../sdk/rust", "sh build.sh NAME OUT", "canary"},
+	{"AssemblyScript", "../sdk/assemblyscript", "sh build.sh NAME OUT", "../tests/canary"},
+	{"C", "../sdk/c", "sh build.sh NAME OUT", "tests/canary"},
+	{"Zig", "../sdk/zig", "sh build.sh NAME OUT", "../tests/canary"},
 }
 
 const reference = "../sdk/go/examples"
@@ -42,10 +41,10 @@ func toolchains(t *testing.T) []string {
 		"CARGO_TARGET_DIR="+filepath.Join(cache, "cargo"))
 }
 
-// buildExample compiles an example with the language's toolchain and packs the manifest in.
-func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manifest) {
+// build compiles an example with the language's toolchain.
+func build(t *testing.T, folder, build, name string) []byte {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), name+".wasm")
+	out := filepath.Join(t.TempDir(), filepath.Base(name)+".wasm")
 	words := strings.Fields(strings.NewReplacer("NAME", name, "OUT", out).Replace(build))
 	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	cmd.Dir, cmd.Env = folder, toolchains(t)
@@ -53,7 +52,14 @@ func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manife
 	require.NoError(t, err, "%s in %s:\n%s", strings.Join(words, " "), folder, text)
 	wasm, err := os.ReadFile(out)
 	require.NoError(t, err)
-	text, err = os.ReadFile(filepath.Join(reference, name, "manifest.json"))
+	return wasm
+}
+
+// buildExample compiles an example and packs the manifest in.
+func buildExample(t *testing.T, folder, command, name string) ([]byte, *abi.Manifest) {
+	t.Helper()
+	wasm := build(t, folder, command, name)
+	text, err := os.ReadFile(filepath.Join(reference, name, "manifest.json"))
 	require.NoError(t, err)
 	manifest, err := abi.ParseManifest(text)
 	require.NoError(t, err)
@@ -84,7 +90,11 @@ func TestSDKs(t *testing.T) {
 			module, err = abi.Inspect(wasm)
 			require.NoError(t, err)
 			require.NoError(t, module.Check(manifest))
-			rows[l.name] = append(runExample(t, "full", wasm), imported(module)...)
+			hooks := runExample(t, "full", wasm)
+			fullThroughGateway(t, wasm)
+			if !t.Failed() {
+				rows[l.name] = append(hooks, imported(module)...)
+			}
 		})
 	}
 	checkParity(t, rows)
@@ -169,16 +179,32 @@ func checkParity(t *testing.T, rows map[string][]string) {
 	if len(rows) < len(sdks) {
 		return // some were not run, or failed
 	}
-	const path, begin, end = "../sdk/README.md", "<!-- gen:parity -->\n", "<!-- /gen:parity -->"
-	old, err := os.ReadFile(path)
-	require.NoError(t, err)
-	head, rest, found := bytes.Cut(old, []byte(begin))
-	require.True(t, found, "%s has no %s", path, begin)
-	got, tail, found := bytes.Cut(rest, []byte(end))
-	require.True(t, found, "%s has no %s", path, end)
+	old := guideTable(t, "parity")
 	if os.Getenv("WASMGATE_UPDATE") != "" && !t.Failed() {
-		require.NoError(t, os.WriteFile(path, slices.Concat(head, []byte(begin), []byte(table.String()), []byte(end), tail), 0o644))
+		old.write(t, table.String())
 		return
 	}
-	assert.Equal(t, table.String(), string(got), "%s differs: WASMGATE_UPDATE=1 writes it anew", path)
+	assert.Equal(t, table.String(), old.text, "sdk/README.md differs: WASMGATE_UPDATE=1 writes it anew")
+}
+
+// region is the text between the markers of a table in sdk/README.md, and what stands around it.
+type region struct{ head, text, tail string }
+
+const guidePath = "../sdk/README.md"
+
+func guideTable(t *testing.T, name string) region {
+	t.Helper()
+	text, err := os.ReadFile(guidePath)
+	require.NoError(t, err)
+	begin, end := "<!-- gen:"+name+" -->\n", "<!-- /gen:"+name+" -->"
+	head, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found, "%s has no %s", guidePath, begin)
+	table, tail, found := strings.Cut(rest, end)
+	require.True(t, found, "%s has no %s", guidePath, end)
+	return region{head + begin, table, end + tail}
+}
+
+func (r region) write(t *testing.T, table string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(guidePath, []byte(r.head+table+r.tail), 0o644))
 }

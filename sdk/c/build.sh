@@ -1,6 +1,6 @@
 #!/bin/sh
 # Usage: build.sh FOLDER OUT.wasm
-# Compiles FOLDER/main.c to a module without libc; abi/v1/cmd/pack then adds the manifest.
+# Compiles FOLDER/main.c to a module without libc.
 set -eu
 exec clang --target=wasm32 -std=c11 -O2 -ffreestanding -fno-builtin -nostdlib -mbulk-memory \
 	-fvisibility=hidden -Wall -Wextra -Werror -I"$(dirname "$0")" \
