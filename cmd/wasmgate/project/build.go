@@ -96,7 +96,10 @@ func (p *Project) Newer() (file string) {
 	if err != nil {
 		return ""
 	}
-	_ = filepath.WalkDir(p.Dir, func(path string, d fs.DirEntry, err error) error { // what cannot be read is not newer
+	_ = filepath.WalkDir(p.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // what cannot be read is not newer
+		}
 		name := d.Name()
 		if d.IsDir() {
 			if path != p.Dir && (name == "build" || name == "testdata" || name == "target" || name == "node_modules" || strings.HasPrefix(name, ".")) {
