@@ -56,6 +56,9 @@ type Replayed struct {
 	Fuel ReplayFuel `json:"fuel"`
 	// Differences are all there are, of decision, fuel, log and host calls.
 	Differences []ReplayDifference `json:"differences,omitempty"`
+	// Unseen are the fields that another version asks for and the recorded one did not: it
+	// decided without them.
+	Unseen []string `json:"unseen,omitempty"`
 	// Trap is how the call failed; empty when it did not. Stack is the guest's functions.
 	Trap  string   `json:"trap,omitempty"`
 	Stack []string `json:"stack,omitempty"`
@@ -161,6 +164,9 @@ func (one *Replayed) judge(c *casefile.Case, o workbench.Outcome) error {
 		one.Differences = append(one.Differences, ReplayDifference{field, got, want})
 	}
 	one.Outcome = ReplaySame
+	if one.Ran != one.SHA256 {
+		one.Unseen = o.Unseen
+	}
 	failure := o.Err
 	if o.Refused != nil {
 		failure = o.Refused
