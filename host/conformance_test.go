@@ -3,7 +3,6 @@ package host_test
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,71 +14,77 @@ import (
 	"github.com/wasmgate/wasmgate/abi/conformance"
 )
 
-var conformanceRun = flag.String("conformance.run", "", "a part of the ids of the cases to run")
-
-// conformant makes the gateway one that the conformance suite can bind.
-type conformant struct {
-	g       *gateway
-	plugins map[string]bool
-}
-
-// Bind writes the binding as a document, with one path a route, and the modules beside it.
-func (h *conformant) Bind(ctx context.Context, b *conformance.Binding) error {
-	paths := map[string]any{}
-	for _, r := range b.Routes {
-		paths["/"+r.ID+"/{rest+}"] = map[string]any{"x-amazon-apigateway-any-method": map[string]any{
-			"x-wasmgate-policies": r.Policies,
-			"x-amazon-apigateway-integration": map[string]any{"type": "http_proxy", "httpMethod": "ANY",
-				"uri": b.Upstream + "/" + r.ID + "/{rest}", "requestParameters": map[string]string{"integration.request.path.rest": "method.request.path.rest"}},
-		}}
-	}
-	document, err := json.Marshal(map[string]any{
-		"openapi": "3.0.3", "info": map[string]any{"title": "Conformance", "version": "1"},
-		"x-wasmgate-api":  map[string]any{"id": "api", "stage_variables": b.StageVariables},
-		"x-wasmgate-keys": b.Keys, "paths": paths,
-	})
-	if err != nil {
-		return err
-	}
-	secrets, err := json.Marshal(b.Secrets)
-	if err != nil {
-		return err
-	}
-	content := files{"apis/a.json": string(document),
-		"wasmgate.yaml": process(fmt.Sprintf("upstreams: {allow: [127.0.0.1]}\nsecrets: %s", secrets))}
-	for id := range h.plugins {
-		content["plugins/"+id+".wasm"] = "" // removed
-	}
-	h.plugins = map[string]bool{}
-	for id, wasm := range b.Modules {
-		content["plugins/"+id+".wasm"] = string(wasm)
-		h.plugins[id] = true
-	}
-	h.g.put(content)
-	if err := h.g.Reload(ctx); err != nil {
-		return &conformance.RefusedError{Reason: err.Error()}
-	}
-	return nil
-}
-
-// TestConformance runs the suite of the ABI against a running gateway, over both protocols;
-// -v prints the scores.
+// TestConformance runs the conformance suite of the plugin ABI over HTTP/1.1 and HTTP/2.
 func TestConformance(t *testing.T) {
-	for name, client := range map[string]func(*gateway) *http.Client{
-		"http1": func(g *gateway) *http.Client { return g.h1 },
-		"http2": func(g *gateway) *http.Client { return g.h2 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := start(t, files{})
-			r := &conformance.Runner{Host: &conformant{g: g}, Base: site, Client: client(g),
-				Only: func(id string) bool { return strings.Contains(id, *conformanceRun) }}
-			outcomes, err := r.Run(t.Context())
-			require.NoError(t, err)
-			for _, o := range outcomes {
-				assert.NoError(t, o.Err, o.ID)
-			}
-			table, _ := conformance.Table(outcomes)
-			t.Log("\n" + table)
-		})
+	suite, err := conformance.Load()
+	require.NoError(t, err)
+	up, err := conformance.ListenUpstream("127.0.0.1:0")
+	require.NoError(t, err)
+	defer up.Close()
+	content := files{"wasmgate.yaml": "secrets: {conformance: secret}\nlog: {level: error, access: {enabled: false}}\n"}
+	for name, wasm := range suite.Modules {
+		content["plugins/"+name+".wasm"] = string(wasm)
 	}
+	var served, refused []conformance.Binding
+	for _, b := range suite.Bindings(up.URL) {
+		if b.Refused {
+			refused = append(refused, b)
+			delete(content, "plugins/"+b.Module+".wasm")
+		} else {
+			served = append(served, b)
+		}
+	}
+	for _, b := range served { // a module may be good with one config and bad with another
+		content["plugins/"+b.Module+".wasm"] = string(suite.Modules[b.Module])
+	}
+	content["apis/conf.yaml"] = bindings(t, "conf", served)
+	g := start(t, content)
+	for version, client := range map[string]*http.Client{"HTTP/1.1": g.h1, "HTTP/2": g.h2} {
+		// What a case has learned, its buckets and its cache, would be there for the second version.
+		g.update(files{"wasmgate.yaml": process(content["wasmgate.yaml"]) + fmt.Sprintf("throttle: {buckets: %d}\ncache: {bytes: %dMiB}\n", 1000+len(version), 8+len(version)),
+			"apis/conf.yaml": strings.Replace(bindings(t, "conf", served), `"title":"conf"`, `"title":"over `+version+`"`, 1)})
+		results := conformance.Run(context.Background(), suite, conformance.Target{URL: site, Client: client, Upstream: up})
+		table, passed := conformance.Table(results)
+		t.Logf("over %s:\n%s", version, table)
+		assert.True(t, passed)
+	}
+	for _, b := range refused {
+		g.put(files{"plugins/" + b.Module + ".wasm": string(suite.Modules[b.Module]), "apis/refused.yaml": bindings(t, "refused", []conformance.Binding{b})})
+		assert.Error(t, g.Reload(t.Context()), "%s: %s", b.Route, b.Module)
+		back := files{"apis/refused.yaml": ""}
+		if content["plugins/"+b.Module+".wasm"] == "" {
+			back["plugins/"+b.Module+".wasm"] = ""
+		}
+		g.update(back)
+	}
+}
+
+// bindings is a document that binds policies as the suite says.
+func bindings(t *testing.T, id string, list []conformance.Binding) string {
+	paths := map[string]any{}
+	for _, b := range list {
+		policy := map[string]any{"plugin": b.Module}
+		for key, value := range map[string]string{"on_error": b.OnError, "isolation": b.Isolation} {
+			if value != "" {
+				policy[key] = value
+			}
+		}
+		if b.Config != nil {
+			policy["config"] = b.Config
+		}
+		if b.Grants != nil {
+			policy["grants"] = b.Grants
+		}
+		upstream := func(uri string) map[string]any {
+			return map[string]any{"x-wasmgate-policies": []any{policy},
+				"x-amazon-apigateway-any-method": map[string]any{"responses": map[string]any{"200": map[string]any{"description": "any"}},
+					"x-amazon-apigateway-integration": map[string]any{"type": "http_proxy", "httpMethod": "ANY", "uri": uri}}}
+		}
+		paths[b.Route] = upstream(b.Upstream)
+		paths[b.Route+"/{below+}"] = upstream(b.Upstream + "/{below}")
+	}
+	text, err := json.Marshal(map[string]any{"openapi": "3.0.3", "info": map[string]any{"title": id, "version": "1"},
+		"x-wasmgate-api": map[string]any{"id": map[string]string{"conf": "api"}[id] + strings.TrimPrefix(id, "conf")}, "paths": paths})
+	require.NoError(t, err)
+	return string(text)
 }

@@ -1,149 +1,130 @@
 package conformance
 
 import (
+	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
-	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
-	"path"
+	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-
-	abi "github.com/wasmgate/wasmgate/abi/v1"
 )
 
-// TestGuestsStay wants every guest that was ever committed as it was: a host that serves
-// version 1 serves these bytes for ever. New guests are added to the list by
-// WASMGATE_UPDATE=1; a changed or missing one is a fault whatever is set.
+// The guests are kept as they were compiled: what ran must run.
 func TestGuestsStay(t *testing.T) {
-	const list = "guests/digests.txt"
-	text, err := os.ReadFile(list)
-	require.NoError(t, err)
-	want := map[string]string{}
+	text, err := os.ReadFile("guests/digests.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]string{}
 	for line := range strings.Lines(string(text)) {
 		digest, name, ok := strings.Cut(strings.TrimSpace(line), "  ")
-		require.True(t, ok, "%s: %q", list, line)
-		require.Empty(t, want[name], "%s: %s is there twice", list, name)
-		want[name] = digest
-	}
-	files, err := fs.Glob(embedded, "guests/*.wasm")
-	require.NoError(t, err)
-	var lines []string
-	for _, file := range files {
-		wasm, err := embedded.ReadFile(file)
-		require.NoError(t, err)
-		name, digest := path.Base(file), fmt.Sprintf("%x", sha256.Sum256(wasm))
-		lines = append(lines, digest+"  "+name+"\n")
-		switch old := want[name]; {
-		case old == "" && os.Getenv("WASMGATE_UPDATE") == "":
-			t.Errorf("%s: %s is not in it: run this test with WASMGATE_UPDATE=1", list, name)
-		case old != "" && old != digest:
-			t.Errorf("%s changed: got %s, want %s: give the new guest a name of its own", name, digest, old)
+		if !ok {
+			t.Fatalf("digests.txt: got %q, want lines of sha256sum", line)
 		}
-		delete(want, name)
+		known[name] = digest
 	}
-	for name := range want {
-		t.Errorf("%s is gone, and hosts must serve it for ever", name)
+	names, err := filepath.Glob("guests/*.wasm")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no guest: %v", err)
 	}
-	if os.Getenv("WASMGATE_UPDATE") != "" && !t.Failed() {
-		require.NoError(t, os.WriteFile(list, []byte(strings.Join(lines, "")), 0o644))
+	for _, path := range names {
+		wasm, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(path)
+		if got := fmt.Sprintf("%x", sha256.Sum256(wasm)); known[name] != got {
+			t.Errorf("%s: digest %s, want %q: a guest does not change, a new one gets a name of its own and a line in digests.txt", name, got, known[name])
+		}
+		delete(known, name)
+	}
+	for name := range known {
+		t.Errorf("%s is in digests.txt and not there", name)
 	}
 }
 
-// TestSuite wants all cases readable, every guest used, and as much as the suite promises.
+// The sources are those of the guests: WAT compiles to the same bytes everywhere, C to
+// modules that pass, whose bytes are the compiler's.
+func TestSources(t *testing.T) {
+	out := t.TempDir()
+	if text, err := exec.Command("sh", "guests/build.sh", out).CombinedOutput(); err != nil {
+		t.Fatalf("build.sh: %v: %s", err, text)
+	}
+	built, err := filepath.Glob(out + "/*.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, _ := filepath.Glob("guests/*.wasm") // the pattern is good
+	if len(built) != len(kept) {
+		t.Errorf("%d guests are built, %d are kept", len(built), len(kept))
+	}
+	for _, path := range built {
+		name := filepath.Base(path)
+		if _, err := os.Stat(filepath.Join("guests", strings.TrimSuffix(name, ".wasm")+".wat")); err != nil {
+			continue
+		}
+		now, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		then, err := os.ReadFile(filepath.Join("guests", name))
+		if err != nil || string(now) != string(then) {
+			t.Errorf("%s differs from what its source compiles to: %v", name, err)
+		}
+	}
+}
+
 func TestSuite(t *testing.T) {
-	cases, err := Suite()
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, len(cases), 150)
-	used, refused := map[string]bool{}, 0
-	r := &Runner{upstream: &upstream{listener: listener{}}}
-	for _, c := range cases {
-		for i := range c.Policies {
-			used[c.Policies[i].Guest] = true
-		}
-		if c.Refused {
-			refused++
-		}
-		_, err := r.binding([]*Case{c})
-		assert.NoError(t, err)
+	s, err := Load()
+	if err != nil {
+		t.Fatal(err)
 	}
-	assert.GreaterOrEqual(t, refused, 50)
-	sources, err := filepath.Glob("guests/*.wasm")
-	require.NoError(t, err)
-	for _, file := range sources {
-		name := strings.TrimSuffix(path.Base(file), ".wasm")
-		assert.True(t, used[name] || name == "kv" || variants(sources, name), "no case uses guest %q", name)
+	names := map[string]bool{}
+	for _, c := range s.Cases {
+		if names[c.Group+c.Name] {
+			t.Errorf("%s: two cases %q", c.Group, c.Name)
+		}
+		names[c.Group+c.Name] = true
+	}
+	if len(s.Cases) < 380 {
+		t.Errorf("%d cases, want all", len(s.Cases))
 	}
 }
 
-// variants tells whether a guest is there for its variants' source.
-func variants(files []string, name string) bool {
-	return slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(path.Base(f), name+".") && path.Base(f) != name+".wasm" })
-}
-
-// TestVectors wants every malformed result of the ABI's vectors to be a case of a host.
-func TestVectors(t *testing.T) {
-	text, err := os.ReadFile("../v1/vectors/malformed.json")
-	require.NoError(t, err)
-	var vectors []struct{ Name, Kind, Hook, Hex string }
-	require.NoError(t, json.Unmarshal(text, &vectors))
-	cases, err := Suite()
-	require.NoError(t, err)
-	for _, v := range vectors {
-		found := v.Kind != "result" || v.Hook == ""
-		for _, c := range cases {
-			found = found || c.Group == "malformed" && len(c.Policies) == 1 && c.Policies[0].Raw[v.Hook] == v.Hex
-		}
-		assert.True(t, found, "vector %q of %s is no case", v.Name, v.Hook)
+// A host that lets everything through, or nothing, fails most of the suite: cases that
+// nobody can fail would show here.
+func TestNoHostPassesByItself(t *testing.T) {
+	s, err := Load()
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// TestCoverage wants what abi.json knows to be in the cases by its name: every hook,
-// field, decision, scope, operation, flag, selector, capability and body mode.
-func TestCoverage(t *testing.T) {
-	var text strings.Builder
-	for _, pattern := range []string{"cases/*.json", "guests/*.json", "guests/*.c", "guests/*.wat"} {
-		files, err := filepath.Glob(pattern)
-		require.NoError(t, err)
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			require.NoError(t, err)
-			text.Write(b)
+	up, err := ListenUpstream("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
+	for name, host := range map[string]http.HandlerFunc{
+		"open":   func(w http.ResponseWriter, r *http.Request) { up.ServeHTTP(w, r) },
+		"closed": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
+		"broken": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+	} {
+		server := httptest.NewServer(host)
+		passed := map[string]bool{}
+		for _, r := range Run(context.Background(), s, Target{URL: server.URL, Upstream: up}) {
+			if r.Err == nil {
+				passed[r.Group] = true
+			}
+		}
+		server.Close()
+		t.Logf("%s passes something of %v", name, passed)
+		for _, group := range []string{"requests", "capabilities", "wasi", "isolation"} {
+			if passed[group] {
+				t.Errorf("the %s host passes a case of %s", name, group)
+			}
 		}
 	}
-	b, err := os.ReadFile("../v1/abi.json")
-	require.NoError(t, err)
-	type named struct {
-		Name, Module string
-		Arg          bool
-	}
-	var source map[string]json.RawMessage
-	require.NoError(t, json.Unmarshal(b, &source))
-	for _, list := range []string{"hooks", "request_fields", "result_fields", "decisions", "scopes", "edit_ops", "call_flags", "selectors", "body_modes", "capabilities"} {
-		var names []named
-		require.NoError(t, json.Unmarshal(source[list], &names))
-		require.NotEmpty(t, names, list)
-		for _, n := range names {
-			assert.True(t, mentioned(text.String(), list, n.Module, n.Name), "%s: no case knows %q", list, n.Name)
-		}
-	}
-	assert.NotZero(t, abi.Version)
-}
-
-// mentioned looks for a name between quotation marks. The fields of an outbound call are
-// numbers in the source of its guest.
-func mentioned(text, list, module, name string) bool {
-	if list == "capabilities" {
-		return strings.Contains(text, fmt.Sprintf("%q, %q", module, name)) || strings.Contains(text, fmt.Sprintf("%q %q", module, name))
-	}
-	if strings.HasPrefix(name, "http_") && list != "selectors" {
-		return true // see guests/outbound.c, whose cases fail without any of them
-	}
-	return strings.Contains(text, `"`+name+`"`) || list == "selectors" && strings.Contains(text, `"`+name+`.`)
 }

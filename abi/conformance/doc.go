@@ -1,7 +1,7 @@
-// Package conformance tests a host of the plugin ABI from outside: it has the host bind
-// guests that were compiled once for ever, sends plain HTTP, and compares what the client
-// and an upstream of its own see. It refuses a case file with an unknown key.
+// Package conformance tests a host of the plugin ABI over plain HTTP: whoever can bind the
+// suite's guests to routes can be tested, in whatever language the host is written. What a
+// host must do is in README.md; cases/ has the cases, guests/ the modules, which are kept as
+// they were compiled.
 //
-// README.md beside this file says what a host under test must do. Start with [Suite] and
-// [Runner.Run]; cmd/conformance is the command.
+// Start with [Load], bind what [Suite.Bindings] gives, and [Run] it.
 package conformance

@@ -1,87 +1,132 @@
 package conformance
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// upstream is where a host's requests arrive. It answers 200, the header x-upstream and the
-// request's method and target as body; the request's headers change that:
-// conformance-status, conformance-header ("name: value"), conformance-body. A request whose
-// path ends in /hang is not answered, until who asks goes away.
-type upstream struct {
-	listener net.Listener
-	server   *http.Server
-	ended    chan error
+// Upstream is what the routes under test call. It answers every request with "answer N", N
+// counting from 1 in each step's case, and keeps what arrived.
+type Upstream struct {
+	// URL is http://host:port.
+	URL string
 
-	mu   sync.Mutex
-	list []seen
+	server *http.Server
+	served sync.WaitGroup
+
+	mu       sync.Mutex
+	arrived  []arrival
+	answered int
 }
 
-// seen is one request that arrived.
-type seen struct {
-	method, target, host, body string
-	header                     http.Header
+type arrival struct {
+	method, target, host string
+	header               http.Header
+	body                 string
 }
 
-// openUpstream listens on a free port of loopback.
-func openUpstream(ctx context.Context) (*upstream, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+// ListenUpstream serves on an address of loopback; port 0 lets the kernel choose. Close it.
+func ListenUpstream(address string) (*Upstream, error) {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listen for the upstream: %w", err)
 	}
-	u := &upstream{listener: l, ended: make(chan error, 1)}
-	u.server = &http.Server{Handler: u, ReadHeaderTimeout: time.Minute}
-	go func() { u.ended <- u.server.Serve(l) }() // waited for by close
+	u := &Upstream{URL: "http://" + l.Addr().String()}
+	u.server = &http.Server{Handler: u, ReadHeaderTimeout: 10 * time.Second}
+	u.served.Go(func() { _ = u.server.Serve(l) }) // ends with Close, which waits
 	return u, nil
 }
 
-func (u *upstream) url() string { return "http://" + u.listener.Addr().String() }
-
-func (u *upstream) close() error {
+// Close ends it.
+func (u *Upstream) Close() error {
 	err := u.server.Close()
-	if ended := <-u.ended; !errors.Is(ended, http.ErrServerClosed) {
-		err = errors.Join(err, ended)
-	}
+	u.served.Wait()
 	return err
 }
 
-// ServeHTTP records and answers.
-func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body) // what came before a broken end is what arrived
+// ServeHTTP is http.Handler's. The query's x-status chooses the answer's status, x-age its
+// max-age, x-long the length of its body.
+func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the gateway gave up
+	}
 	u.mu.Lock()
-	u.list = append(u.list, seen{r.Method, r.RequestURI, r.Host, string(body), r.Header.Clone()})
+	u.answered++
+	n := u.answered
+	u.arrived = append(u.arrived, arrival{r.Method, r.RequestURI, r.Host, r.Header, string(body)})
 	u.mu.Unlock()
-	if strings.HasSuffix(r.URL.Path, "/hang") {
-		<-r.Context().Done()
-		return
+	q := r.URL.Query()
+	h := w.Header()
+	h.Set("Content-Type", "text/plain")
+	h.Add("X-Up", "one")
+	h.Add("X-Up", "two")
+	if age := q.Get("x-age"); age != "" {
+		h.Set("Cache-Control", "max-age="+age)
 	}
-	w.Header().Set("Content-Type", "text/plain")
-	w.Header().Set("X-Upstream", "yes")
-	for _, field := range r.Header.Values("Conformance-Header") {
-		name, value, _ := strings.Cut(field, ": ")
-		w.Header().Add(name, value)
+	answer := fmt.Sprintf("answer %d", n)
+	if long, err := strconv.Atoi(q.Get("x-long")); err == nil {
+		answer = strings.Repeat("x", long)
 	}
-	if status, err := strconv.Atoi(r.Header.Get("Conformance-Status")); err == nil {
+	if status, err := strconv.Atoi(q.Get("x-status")); err == nil {
 		w.WriteHeader(status)
 	}
-	if text := r.Header.Get("Conformance-Body"); text != "" {
-		_, _ = io.WriteString(w, text) // the client may be gone
-		return
-	}
-	_, _ = io.WriteString(w, r.Method+" "+r.RequestURI)
+	_, _ = io.WriteString(w, answer) // a gateway that went away
 }
 
-// since is what arrived after the first n, and how many there are now.
-func (u *upstream) since(n int) ([]seen, int) {
+// reset begins a case.
+func (u *Upstream) reset() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.list[n:], len(u.list)
+	u.arrived, u.answered = nil, 0
+}
+
+// take is what arrived since the last call.
+func (u *Upstream) take() []arrival {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	list := u.arrived
+	u.arrived = nil
+	return list
+}
+
+// differs says what of an arrival is not as wanted.
+func (a *arrival) differs(want *Sent, route string) (faults []string) {
+	if want.Method != "" && a.method != want.Method {
+		faults = append(faults, fmt.Sprintf("upstream got method %q, want %q", a.method, want.Method))
+	}
+	if target := strings.ReplaceAll(want.Target, "ROUTE", route); target != "" && a.target != target {
+		faults = append(faults, fmt.Sprintf("upstream got target %q, want %q", a.target, target))
+	}
+	if want.Host != "" && a.host != want.Host {
+		faults = append(faults, fmt.Sprintf("upstream got host %q, want %q", a.host, want.Host))
+	}
+	faults = append(faults, headersDiffer("upstream", a.header, want.Headers, want.Absent)...)
+	if want.Body != nil && a.body != *want.Body {
+		faults = append(faults, fmt.Sprintf("upstream got body %q, want %q", a.body, *want.Body))
+	}
+	return faults
+}
+
+// headersDiffer compares headers; several values of one name are joined by "|".
+func headersDiffer(who string, got http.Header, want map[string]string, absent []string) (faults []string) {
+	for name, value := range want {
+		if have := strings.Join(got.Values(name), "|"); have != value {
+			faults = append(faults, fmt.Sprintf("%s got header %s %q, want %q", who, name, have, value))
+		}
+	}
+	for _, name := range absent {
+		if values := got.Values(name); len(values) > 0 {
+			faults = append(faults, fmt.Sprintf("%s got header %s %q, want none", who, name, values))
+		}
+	}
+	slices.Sort(faults)
+	return faults
 }

@@ -128,10 +128,9 @@ func (m *Module) Check(man *Manifest) error {
 	if !slices.Contains(m.Exports, Export{Memory, kindMemory}) {
 		fault("it does not export its memory as %q", Memory)
 	}
-	hooks, some := map[string]Hook{}, false
+	hooks := map[string]Hook{}
 	for h := range Hooks() {
 		hooks[h.Export()] = h
-		some = some || h != HookConfigure && m.Exported(h.Export())
 		if man == nil || h == HookConfigure {
 			continue
 		}
@@ -141,22 +140,13 @@ func (m *Module) Check(man *Manifest) error {
 	}
 	for _, e := range m.Exports {
 		_, ok := hooks[e.Name]
-		if strings.HasPrefix(e.Name, "wg_") && !ok && e.Name != Marker && e.Name != Scratch {
+		switch {
+		case strings.HasPrefix(e.Name, "wg_") && !ok && e.Name != Marker && e.Name != Scratch:
 			fault("it exports %q, which is no hook of this version", e.Name)
-		}
-		if ok && e.Kind != kindFunction {
+		case ok && e.Kind != kindFunction:
 			fault("it exports %q, which is no function", e.Name)
 		}
 	}
-	if !some {
-		fault("it exports no hook besides configure")
-	}
-	m.checkImports(man, fault)
-	return errors.Join(faults...)
-}
-
-// checkImports refuses what [Module.Check] says of imports.
-func (m *Module) checkImports(man *Manifest, fault func(format string, args ...any)) {
 	imported := map[string]bool{}
 	for _, i := range m.Imports {
 		imported[i.Module] = true
@@ -177,6 +167,7 @@ func (m *Module) checkImports(man *Manifest, fault func(format string, args ...a
 			}
 		}
 	}
+	return errors.Join(faults...)
 }
 
 // ReadManifest reads the manifest of a module; found is false when it has none.

@@ -67,7 +67,11 @@ type API struct {
 type Policy struct {
 	Plugin string `json:"plugin"`
 	// Digest is the SHA-256 of the module, "sha256:" and hex.
-	Digest string   `json:"digest"`
+	Digest string `json:"digest"`
+	// Source is where the module comes from: "built-in", a file, or the policy's source.
+	Source string `json:"source,omitempty"`
+	// Signer is the id of the key whose signature was verified; empty when none was.
+	Signer string   `json:"signer,omitempty"`
 	Hooks  []string `json:"hooks"`
 	// Capabilities are the import modules that the plugin was granted.
 	Capabilities []string `json:"capabilities,omitempty"`

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
@@ -28,6 +30,13 @@ type FilterFacts struct {
 	Route, API, Host string
 	// Principal is who was authorized; empty is nobody.
 	Principal string
+}
+
+// FilterLogger is what a [Filter] may be, too: a plugin that keeps a log, and so wants to know
+// of requests that were refused before it saw them.
+type FilterLogger interface {
+	// Log shows the plugin such a request and its answer, when that is out.
+	Log(f FilterFacts, h *FilterHead, r *exchange.Response)
 }
 
 // FilterStream is one exchange on its way through a filter. It belongs to the exchange's
@@ -116,8 +125,8 @@ func (r *request) filterRequest() error {
 }
 
 func (r *request) filterOne(p *Policy) error {
-	stream, err := p.Filter.Open(r.x.Context, FilterFacts{Exchange: r.x, Route: r.route.Key, API: r.route.API.ID,
-		Host: r.route.Host, Principal: r.principal})
+	start := time.Now()
+	stream, err := p.Filter.Open(r.x.Context, r.filterFacts())
 	if err != nil {
 		return r.filterFailed(p, err)
 	}
@@ -129,6 +138,7 @@ func (r *request) filterOne(p *Policy) error {
 		h.Body = client
 	}
 	err = stream.Request(r.x.Context, &h)
+	p.Tally.took(time.Since(start))
 	switch {
 	case errors.Is(err, exchange.ErrReplied):
 		r.replied(f)
@@ -146,9 +156,14 @@ func (r *request) filterOne(p *Policy) error {
 		r.replaceBody(client, &h)
 		return nil
 	}
+	p.Tally.decided(false)
 	r.takeHead(&h, target)
 	f.body = r.replaceBody(client, &h)
 	return nil
+}
+
+func (r *request) filterFacts() FilterFacts {
+	return FilterFacts{Exchange: r.x, Route: r.route.Key, API: r.route.API.ID, Host: r.route.Host, Principal: r.principal}
 }
 
 // newFilterBody is a body whose end is to be known; nil is none.
@@ -262,6 +277,7 @@ func (r *request) replied(f *filtering) {
 	}
 	r.x.Response.Reset()
 	f.stream.Reply(&r.x.Response)
+	f.policy.Tally.decided(r.x.Response.Status >= 400)
 	r.reason = "plugin " + f.policy.Name + " replied"
 }
 
@@ -355,6 +371,13 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Interrupt implements exchange.Interrupter.
+func (b *answerBody) Interrupt() {
+	if i, ok := b.ReadCloser.(exchange.Interrupter); ok {
+		i.Interrupt()
+	}
+}
+
 // filterFailed is failed for a filter.
 func (r *request) filterFailed(p *Policy, err error) error {
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
@@ -364,6 +387,7 @@ func (r *request) filterFailed(p *Policy, err error) error {
 		return problem.New(problem.RequestTimeout, err)
 	}
 	r.reason = err.Error()
+	p.Tally.failed()
 	r.p.observer.PluginFailed(p.Name, "filter")
 	r.p.log.Warn("plugin failed", "plugin", p.Name, "hook", "filter",
 		"route", r.route.Key, "api", r.route.API.ID, "request_id", string(r.x.ID[:]), "error", err)
@@ -373,12 +397,22 @@ func (r *request) filterFailed(p *Policy, err error) error {
 	case onErrorDeny:
 		return problem.New(problem.AccessDenied, err)
 	}
-	return problem.New(problem.PluginFailure, err)
+	return failure(problem.PluginFailure, err)
 }
 
-// closeFilters ends the filters' streams.
+// closeFilters ends the filters' streams, and shows the request to those that it did not reach.
 func (r *request) closeFilters() {
 	for i := len(r.filters) - 1; i >= 0; i-- {
 		r.filters[i].stream.Close(&r.x.Response)
+	}
+	if r.route == nil || r.preflight {
+		return
+	}
+	for _, p := range r.route.filters {
+		l, ok := p.Filter.(FilterLogger)
+		if ok && !slices.ContainsFunc(r.filters, func(f filtering) bool { return f.policy == p }) {
+			h := r.filterHead()
+			l.Log(r.filterFacts(), &h, &r.x.Response)
+		}
 	}
 }

@@ -1,112 +1,106 @@
-// Conformance runs the suite of the plugin ABI against a host, which ../../README.md tells how
-// to connect:
-//
-//	go run ./abi/conformance/cmd/conformance -bind http://127.0.0.1:9000/bind -base https://host.example/stage -ca ca.pem
-//
-// It prints what was missed and the score by group, and exits with 1 when anything was.
 package main
 
 import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
-	"regexp"
+	"path/filepath"
 	"time"
 
 	"github.com/wasmgate/wasmgate/abi/conformance"
 )
 
 func main() {
-	err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)
+	export := flag.String("export", "", "`folder` to write bindings.json and the modules to; then nothing is run")
+	upstream := flag.String("upstream", "127.0.0.1:9911", "`address` of the upstream that the suite plays")
+	target := flag.String("url", "", "what stands before the routes, such as https://127.0.0.1:8443/prod")
+	ca := flag.String("ca", "", "PEM `file` of the authority of the host's certificate")
+	connect := flag.String("connect", "", "`address` to connect to, whatever the URL says")
+	http2 := flag.Bool("http2", false, "use HTTP/2 where the host offers it")
+	flag.Parse()
+	var err error
+	if *export != "" {
+		err = write(*export, "http://"+*upstream)
+	} else {
+		err = run(*upstream, *target, *ca, *connect, *http2)
+	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, out, usage io.Writer) error {
-	flags := flag.NewFlagSet("conformance", flag.ContinueOnError)
-	flags.SetOutput(usage)
-	bind := flags.String("bind", "", "URL that takes bindings with PUT")
-	base := flags.String("base", "", "URL, http or https, below which the host serves the routes")
-	ca := flags.String("ca", "", "file of CA certificates, PEM, that the host's is checked by; default the system's")
-	connect := flags.String("connect", "", "host:port to connect to, whatever the base's host is")
-	only := flags.String("run", "", "regular expression of the ids of cases to run")
-	list := flags.Bool("list", false, "list the ids and names of the cases, and run none")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	pattern, err := regexp.Compile(*only)
-	if err != nil {
-		return fmt.Errorf("read -run: %w", err)
-	}
-	if *list {
-		return printList(out, pattern)
-	}
-	if *bind == "" || *base == "" || flags.NArg() > 0 {
-		flags.Usage()
-		return errors.New("want -bind and -base, or -list")
-	}
-	client, err := newClient(*ca, *connect)
+// write puts everything that a host must bind into a folder.
+func write(dir, upstream string) error {
+	suite, err := conformance.Load()
 	if err != nil {
 		return err
 	}
-	r := &conformance.Runner{Host: &conformance.Remote{URL: *bind, Client: &http.Client{Timeout: 5 * time.Minute}}, Base: *base,
-		Client: client, Only: pattern.MatchString}
-	outcomes, err := r.Run(ctx)
-	if err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, o := range outcomes {
-		if o.Err != nil {
-			fmt.Fprintf(out, "%s: %v\n", o.ID, o.Err)
+	for name, wasm := range suite.Modules {
+		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), wasm, 0o644); err != nil {
+			return err
 		}
 	}
-	table, missed := conformance.Table(outcomes)
-	fmt.Fprint(out, table)
-	if missed > 0 || len(outcomes) == 0 {
-		return fmt.Errorf("%d of %d cases missed", missed, len(outcomes))
+	text, err := json.MarshalIndent(suite.Bindings(upstream), "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "bindings.json"), append(text, '\n'), 0o644)
+}
+
+func run(upstream, target, ca, connect string, http2 bool) error {
+	if u, err := url.Parse(target); err != nil || u.Host == "" {
+		return fmt.Errorf("url: got %q, want such as https://127.0.0.1:8443", target)
+	}
+	suite, err := conformance.Load()
+	if err != nil {
+		return err
+	}
+	client, err := newClient(ca, connect, http2)
+	if err != nil {
+		return err
+	}
+	up, err := conformance.ListenUpstream(upstream)
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	table, passed := conformance.Table(conformance.Run(context.Background(), suite, conformance.Target{URL: target, Client: client, Upstream: up}))
+	fmt.Print(table)
+	if !passed {
+		return errors.New("not every case passed")
 	}
 	return nil
 }
 
-func printList(out io.Writer, pattern *regexp.Regexp) error {
-	cases, err := conformance.Suite()
-	if err != nil {
-		return err
-	}
-	for _, c := range cases {
-		if pattern.MatchString(c.ID) {
-			fmt.Fprintf(out, "%s\t%s\n", c.ID, c.Name)
-		}
-	}
-	return nil
-}
-
-// newClient speaks HTTP/1.1 or HTTP/2 as the host does.
-func newClient(ca, connect string) (*http.Client, error) {
-	config := &tls.Config{}
+func newClient(ca, connect string, http2 bool) (*http.Client, error) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{}, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(!http2)
+	transport.Protocols.SetHTTP2(http2)
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
 			return nil, err
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read %s: it holds no certificate", ca)
+		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca: %s holds no PEM certificate", ca)
 		}
 	}
-	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true}
 	if connect != "" {
 		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, connect)
+			return (&net.Dialer{}).DialContext(ctx, network, connect)
 		}
 	}
 	return &http.Client{Transport: transport, Timeout: time.Minute,

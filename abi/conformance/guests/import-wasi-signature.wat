@@ -1,7 +1,0 @@
-;; Refused: a function of WASI of another signature.
-(module
-  (import "wasi_snapshot_preview1" "fd_write" (func (param i32)))
-  (memory (export "memory") 8)
-  (func (export "wg_abi_v1"))
-  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00040000))
-  (func (export "wg_guard") (param i32) (result i64) (i64.const 0)))

@@ -1,6 +1,0 @@
-;; Refused: the marker of a version that this suite does not know, and none that it does.
-(module
-  (memory (export "memory") 8)
-  (func (export "wg_abi_v2"))
-  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00040000))
-  (func (export "wg_guard") (param i32) (result i64) (i64.const 0)))

@@ -1,6 +1,0 @@
-;; Begins with 4 GiB of memory: refused by every limit.
-(module
-  (memory (export "memory") 65536)
-  (func (export "wg_abi_v1"))
-  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00040000))
-  (func (export "wg_guard") (param i32) (result i64) (i64.const 0)))

@@ -1,5 +1,0 @@
-;; Refused: no hook.
-(module
-  (memory (export "memory") 8)
-  (func (export "wg_abi_v1"))
-  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00040000)))

@@ -1,6 +1,0 @@
-;; Refused: the scratch area is nowhere in the memory.
-(module
-  (memory (export "memory") 8)
-  (func (export "wg_abi_v1"))
-  (func (export "wg_scratch") (result i64) (i64.const 0xfffffff0_ffffffff))
-  (func (export "wg_guard") (param i32) (result i64) (i64.const 0)))

@@ -1,8 +1,0 @@
-;; Refused: the start function never ends.
-(module
-  (memory (export "memory") 8)
-  (func (export "wg_abi_v1"))
-  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00040000))
-  (func (export "wg_guard") (param i32) (result i64) (i64.const 0))
-  (start $start)
-  (func $start (loop $l (br $l))))

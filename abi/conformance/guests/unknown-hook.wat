@@ -1,7 +1,0 @@
-;; Refused: an export that begins with wg_ and is no hook of this version.
-(module
-  (memory (export "memory") 8)
-  (func (export "wg_abi_v1"))
-  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00040000))
-  (func (export "wg_guard") (param i32) (result i64) (i64.const 0))
-  (func (export "wg_tomorrow") (param i32) (result i64) (i64.const 0)))
