@@ -64,7 +64,7 @@ var hostLayers = [][]string{
 	{"host/internal/http1"},
 	{"host/internal/http2"},
 	{
-		"host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
+		"host/internal/audit", "host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
 		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/route",
 		"host/internal/throttle", "host/internal/tls",
 	},
