@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,6 +67,7 @@ type pluginSet struct {
 	used   map[string]*moduleEntry // by key
 	byFile map[string]string       // key of a file's module, by the plugin's id
 	broken map[string]bool         // files that were refused, by their names without .wasm
+	read   map[string][32]byte     // digests of what was read, by key
 }
 
 // open lists dir, which may be absent, and compiles every file in it: a bad one is
@@ -73,7 +75,7 @@ type pluginSet struct {
 // says, or as its file without one. A built-in plugin's id is refused: who can drop a file
 // must not be able to replace the authorizer.
 func (m *modules) open(ctx context.Context, dir string, maxBytes int64) (*pluginSet, document.Errors) {
-	s := &pluginSet{modules: m, maxBytes: maxBytes, used: make(map[string]*moduleEntry), byFile: make(map[string]string), broken: make(map[string]bool)}
+	s := &pluginSet{modules: m, maxBytes: maxBytes, used: make(map[string]*moduleEntry), byFile: make(map[string]string), broken: make(map[string]bool), read: make(map[string][32]byte)}
 	var problems document.Errors
 	report := func(file, got, want string) {
 		problems = append(problems, document.Problem{Position: model.Position{File: file}, Got: got, Want: want})
@@ -214,10 +216,13 @@ func (s *pluginSet) load(ctx context.Context, key string) (*guest.Module, error)
 	if e := s.share(key, stamp); e != nil {
 		return s.use(key, e), nil
 	}
-	wasm, err := s.read(key)
+	wasm, err := s.bytes(key)
 	if err != nil {
 		return nil, fmt.Errorf("load plugin %q: %w", id, err)
 	}
+	s.mu.Lock()
+	s.read[key] = sha256.Sum256(wasm)
+	s.mu.Unlock()
 	module, err := s.engine.Compile(ctx, id, wasm)
 	if err != nil {
 		return nil, fmt.Errorf("load plugin %q: %w", id, err)
@@ -297,7 +302,7 @@ func (s *pluginSet) stamp(key string) (fileStamp, error) {
 	return fileStamp{info.Size(), info.ModTime(), time.Since(info.ModTime()) > stampGrain}, nil
 }
 
-func (s *pluginSet) read(key string) ([]byte, error) {
+func (s *pluginSet) bytes(key string) ([]byte, error) {
 	if isFile(key) {
 		return os.ReadFile(key)
 	}

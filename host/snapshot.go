@@ -18,6 +18,7 @@ import (
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/cache"
+	"github.com/wasmgate/wasmgate/host/internal/control"
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
@@ -38,6 +39,10 @@ type snapshot struct {
 	forward  *shared[*upstreams]
 	cache    *shared[*cache.Cache]
 	warnings []string
+	// documents are the digests of the files of apis.dir, by path.
+	documents map[string][32]byte
+	came      map[string]origin // where its plugins came from, by key
+	reviewed  []control.ReviewedPolicy
 }
 
 // compiledAPI is one document with its routes bound. A document that did not change, with
@@ -48,6 +53,9 @@ type compiledAPI struct {
 	routes []route.Route[*pipeline.Route]
 	bound  []*boundPolicy // every policy that a route uses, once
 	refs   atomic.Int64   // snapshots that use it
+
+	places  map[*boundPolicy][]string // the keys of the routes that use a policy
+	gateway map[*boundPolicy]bool     // those that are bound to the whole gateway
 }
 
 // builder makes one snapshot.
@@ -97,6 +105,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 			s.apis = append(s.apis, b.compile(api))
 		}
 		b.bindBeside()
+		s.documents = documents.Digests
 		for _, w := range documents.Warnings {
 			s.warnings = append(s.warnings, with.config.Scrub(w.String()))
 		}
@@ -104,7 +113,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	s.policies = b.order
 	if len(b.problems) > 0 {
 		c.giveBack(s)
-		return nil, &ConfigErrors{b.problems.Err().(document.Errors)}
+		return nil, &ConfigErrors{problems: b.problems.Err().(document.Errors), refused: plugins.refused(b.problems)}
 	}
 	table, err := b.table(s.apis)
 	if err != nil {
@@ -112,6 +121,8 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 		return nil, configErrors(err)
 	}
 	s.digest, s.loaded = digestAPIs(s.apis), time.Now()
+	s.came = s.origins()
+	s.reviewed = s.review() // now, while it uses its plugins
 	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: with.buckets, Cache: with.cache.value,
 		Close: func() { c.giveBack(s) }})
 	return s, nil
@@ -175,7 +186,7 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		old.refs.Add(1)
 		return old
 	}
-	a := &compiledAPI{id: id, api: api}
+	a := &compiledAPI{id: id, api: api, places: make(map[*boundPolicy][]string)}
 	a.refs.Store(1)
 	shared := &pipeline.API{ID: api.ID, Stage: api.Stage, Protocol: api.Protocol,
 		StageVariables: api.StageVariables, Keys: b.keys(api)}
@@ -186,6 +197,7 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		bound := make([]*pipeline.Policy, len(list))
 		for j, p := range list {
 			bound[j] = p.Policy
+			a.places[p] = append(a.places[p], r.Key())
 			if !seen[p] {
 				seen[p] = true
 				a.bound = append(a.bound, p)
@@ -199,6 +211,7 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		}
 		a.routes = append(a.routes, route.Route[*pipeline.Route]{Method: r.Method, Path: r.Path, Value: compiled})
 	}
+	a.gateway = b.boundToGateway()
 	return a
 }
 

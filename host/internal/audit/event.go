@@ -43,9 +43,9 @@ const (
 // Event is something that happened, to be appended.
 type Event struct {
 	Kind Kind
-	// Fields tell more; any values that have JSON. Texts in them pass [Options].Scrub. They
-	// must not change while they are appended.
-	Fields map[string]any
+	// Fields tell more: a map or struct whose JSON is an object; nil is none. Texts in them
+	// pass [Options].Scrub. They must not change while they are appended.
+	Fields any
 }
 
 // Head is the last line of a log, by which its end is known. The zero value is before the
