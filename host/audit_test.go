@@ -112,7 +112,7 @@ func TestAuditLog(t *testing.T) {
 	g.refused(files{"plugins/bad.wasm": "no Wasm"})
 	require.Equal(t, []string{"configuration_refused", "plugin_refused"}, kinds(g.audit(n)))
 	refused := g.audit(n)[1].Fields
-	assert.Contains(t, refused["file"], "plugins/bad.wasm")
+	assert.Contains(t, refused["source"], "plugins/bad.wasm")
 	assert.Contains(t, refused["why"], "not a Wasm module")
 	assert.Equal(t, fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("no Wasm"))), refused["digest"])
 	n += 2

@@ -16,6 +16,7 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/guest"
 	"github.com/wasmgate/wasmgate/host/internal/guest/proxywasm"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
+	"github.com/wasmgate/wasmgate/host/internal/recording"
 	"github.com/wasmgate/wasmgate/host/internal/throttle"
 )
 
@@ -28,6 +29,8 @@ type core struct {
 	powers   *powers
 	modules  *modules
 	policies *policies
+	rollouts *rollouts
+	recorder *recording.Recorder
 	current  *setup // what the current snapshot was built with
 
 	closers []func() // in the order of opening
@@ -95,9 +98,10 @@ func newCore(ctx context.Context, c *config.Config, builtins fs.FS, observer *ob
 		return nil, err
 	}
 	k.closers = append(k.closers, func() { k.engine.Close(context.Background()) })
-	k.modules = &modules{engine: k.engine, builtins: builtins, latest: make(map[string]*moduleEntry)}
+	k.modules = &modules{engine: k.engine, builtins: builtins, dir: filepath.Join(dataDir, "plugins"), latest: make(map[moduleKey]*moduleEntry)}
 	k.closers = append(k.closers, k.modules.close)
-	k.policies = &policies{engine: k.engine, observer: observer, bound: make(map[[32]byte]*boundPolicy),
+	k.openRecorder(dataDir)
+	k.policies = &policies{engine: k.engine, recorder: k.recorder, observer: observer, bound: make(map[[32]byte]*boundPolicy),
 		adapters: adapters{proxywasm.NewAdapter()}, instances: c.Plugins.Instances}
 	k.closers = append(k.closers, k.policies.adapters.proxyWasm.Close)
 	return k, nil
@@ -214,6 +218,7 @@ func loaded(ctx context.Context, o Options, f func(*snapshot)) error {
 		return err
 	}
 	defer k.close()
+	k.modules.trial = true
 	s, err := k.build(ctx, k.current, nil)
 	if err != nil {
 		return err

@@ -73,6 +73,10 @@ func bindingID(module *guest.Module, p *model.Policy) [32]byte {
 
 // bindFilter binds a plugin of another project's ABI.
 func (ps *policies) bindFilter(ctx context.Context, module *guest.Module, p *model.Policy) (*boundPolicy, error) {
+	if p.Record != nil {
+		return nil, &guest.Error{Plugin: p.Plugin, Kind: guest.KindConfig,
+			Err: fmt.Errorf("record: the plugin is for %s, want one of Wasmgate's own ABI, whose calls can be run again", module.ABI())}
+	}
 	if module.ABI() == httpwasm.Name {
 		return ps.bindHandler(ctx, module, p)
 	}

@@ -119,12 +119,17 @@ func (h *Host) Run(ctx context.Context) (err error) {
 func (h *Host) open(ctx context.Context) error {
 	c := h.options.Config
 	h.observer = observe.New(observe.Options{Version: h.options.Version, Access: h.access,
-		Certificates: h.certificateMetrics, Gauges: h.gauges()})
+		Certificates: h.certificateMetrics, Rollouts: h.rolloutMetrics, Gauges: h.gauges()})
 	core, err := newCore(ctx, c, h.options.Builtins, h.observer, h.log, c.DataDir)
 	if err != nil {
 		return err
 	}
 	h.core = core
+	if core.rollouts, err = openRollouts(ctx, c.DataDir, core.engine); err != nil {
+		core.close()
+		return err
+	}
+	core.closers = append(core.closers, core.rollouts.close)
 	h.pipeline = pipeline.New(pipeline.Options{Observer: h.observer, Log: h.log})
 	h.log.Info("loading; a plugin that was never compiled here takes a second or two", "apis", c.APIs.Dir, "plugins", c.Plugins.Dir)
 	first, err := core.build(ctx, core.current, nil)
@@ -139,6 +144,7 @@ func (h *Host) open(ctx context.Context) error {
 		return err
 	}
 	h.swap(first)
+	first.plugins.collect(h.log)
 	return nil
 }
 
@@ -153,7 +159,7 @@ func (h *Host) serve(ctx context.Context) error {
 		return err
 	}
 	if h.admin, err = control.New(control.Options{Address: c.Listen.Admin, DataDir: c.DataDir,
-		Host: view{h}, Metrics: h.observer.Gatherer(), Log: h.log}); err == nil {
+		Host: view{h}, Metrics: h.observer.Gatherer(), Commands: h.commands(), Log: h.log}); err == nil {
 		err = h.admin.Listen()
 	}
 	if err != nil {
@@ -175,6 +181,7 @@ func (h *Host) serve(ctx context.Context) error {
 			fail(err)
 		}
 	})
+	background.Go(func() { h.guardRollouts(ctx) })
 	<-ctx.Done()
 	h.drain()
 	stopAdmin()

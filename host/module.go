@@ -19,8 +19,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wasmgate/wasmgate/host/internal/config"
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/signature"
+	"github.com/wasmgate/wasmgate/host/internal/source"
 	"github.com/wasmgate/wasmgate/host/model"
 )
 
@@ -29,9 +32,20 @@ import (
 type modules struct {
 	engine   *guest.Engine
 	builtins fs.FS
+	dir      string // where what was pulled is kept
+	trial    bool   // nothing is kept: a configuration is only checked
 
-	mu     sync.Mutex
-	latest map[string]*moduleEntry // by the path of a file or the id of a built-in plugin
+	mu      sync.Mutex
+	latest  map[moduleKey]*moduleEntry
+	watched []string // file sources with their signatures, as policies named them last, served or refused
+}
+
+// moduleKey says where a module is: a file of plugins.dir, a policy's source, or else inside
+// the binary.
+type moduleKey struct {
+	path   string
+	source model.Source
+	id     string // of a built-in plugin, or what the policy calls the one of its source
 }
 
 // moduleEntry is one version of one plugin and the number of snapshots that use it.
@@ -58,48 +72,58 @@ var pluginID = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 var errNoPlugin = errors.New("no such plugin")
 
 // pluginSet is the plugins that one snapshot sees: the built-in ones, compiled when a
-// policy first asks, and all files of plugins.dir.
+// policy first asks, all files of plugins.dir, and what policies name as their sources.
 type pluginSet struct {
 	*modules
 	maxBytes int64
+	trust    *signature.Rules
+	sources  *source.Sources
+	wanted   map[model.Source]string // digests that policies ask of sources
 
-	mu     sync.Mutex
-	used   map[string]*moduleEntry // by key
-	byFile map[string]string       // key of a file's module, by the plugin's id
-	broken map[string]bool         // files that were refused, by their names without .wasm
-	read   map[string][32]byte     // digests of what was read, by key
+	mu      sync.Mutex
+	used    map[moduleKey]*moduleEntry
+	failed  map[moduleKey]error // nobody is asked twice for one snapshot
+	pulled  []*source.Artifact  // to be kept when the snapshot is good
+	known   map[[32]byte]provenance
+	byFile  map[string]string   // path of a file's module, by the plugin's id
+	broken  map[string]bool     // files that were refused, by their names without .wasm
+	digests map[string][32]byte // digests of the files that were read
 }
 
-// open lists dir, which may be absent, and compiles every file in it: a bad one is
+// open lists plugins.dir, which may be absent, and compiles every file in it: a bad one is
 // refused when it appears, not when it is bound. A plugin is called what its manifest
 // says, or as its file without one. A built-in plugin's id is refused: who can drop a file
 // must not be able to replace the authorizer.
-func (m *modules) open(ctx context.Context, dir string, maxBytes int64) (*pluginSet, document.Errors) {
-	s := &pluginSet{modules: m, maxBytes: maxBytes, used: make(map[string]*moduleEntry), byFile: make(map[string]string), broken: make(map[string]bool), read: make(map[string][32]byte)}
-	var problems document.Errors
+func (m *modules) open(ctx context.Context, c *config.Config) (*pluginSet, document.Errors) {
+	s := &pluginSet{modules: m, maxBytes: c.Plugins.ModuleBytes, trust: c.Plugins.Trust(), wanted: make(map[model.Source]string),
+		used: make(map[moduleKey]*moduleEntry), failed: make(map[moduleKey]error), known: make(map[[32]byte]provenance),
+		byFile: make(map[string]string), broken: make(map[string]bool), digests: make(map[string][32]byte)}
+	problems := s.openSources(c)
 	report := func(file, got, want string) {
 		problems = append(problems, document.Problem{Position: model.Position{File: file}, Got: got, Want: want})
 	}
+	dir := c.Plugins.Dir
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		report(dir, err.Error(), "a folder for plugins.dir")
 	}
-	var paths []string
+	var keys []moduleKey
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".wasm") && !strings.HasPrefix(e.Name(), ".") {
-			paths = append(paths, filepath.Join(dir, e.Name()))
+			keys = append(keys, moduleKey{path: filepath.Join(dir, e.Name())})
 		}
 	}
-	failed := s.compile(ctx, paths)
-	for _, path := range paths {
-		if err := failed[path]; err != nil {
+	failed := s.compile(ctx, keys)
+	for _, key := range keys {
+		path := key.path
+		if err := failed[key]; err != nil {
 			if _, gone := os.Lstat(path); !errors.Is(gone, fs.ErrNotExist) { // or removed after it was listed
 				problems = append(problems, refusal(model.Position{File: path}, "", err))
-				s.broken[strings.TrimSuffix(filepath.Base(path), ".wasm")] = true
+				s.broken[key.name()] = true
 			}
 			continue
 		}
-		id := s.used[path].pluginID(path)
+		id := s.used[key].pluginID(key.name())
 		switch other, taken := s.byFile[id]; {
 		case !pluginID.MatchString(id):
 			report(path, "plugin id "+strconv.Quote(id), pluginID.String())
@@ -111,44 +135,55 @@ func (m *modules) open(ctx context.Context, dir string, maxBytes int64) (*plugin
 			s.byFile[id] = path
 		}
 	}
-	m.forget(paths)
+	m.forget(func(key moduleKey) bool { return key.path != "" && !slices.Contains(keys, key) })
 	return s, problems
 }
 
-// forget gives back the latest versions of files that are gone.
-func (m *modules) forget(paths []string) {
+// name is what a plugin without a manifest is called.
+func (k moduleKey) name() string {
+	if k.path != "" {
+		return strings.TrimSuffix(filepath.Base(k.path), ".wasm")
+	}
+	return k.id
+}
+
+// forget gives back the latest versions that gone wants.
+func (m *modules) forget(gone func(moduleKey) bool) {
 	m.mu.Lock()
-	var gone []*moduleEntry
+	var entries []*moduleEntry
 	for key, e := range m.latest {
-		if isFile(key) && !slices.Contains(paths, key) {
-			gone = append(gone, e)
+		if gone(key) {
+			entries = append(entries, e)
 			delete(m.latest, key)
 		}
 	}
 	m.mu.Unlock()
-	for _, e := range gone {
+	for _, e := range entries {
 		m.drop(e)
 	}
 }
 
 // refusal is what is wrong with a plugin, or with a policy's config, in its own words.
 func refusal(at model.Position, path string, err error) document.Problem {
+	if r, ok := errors.AsType[*signature.Refusal](err); ok {
+		return document.Problem{Position: at, Path: path, Got: r.Got, Want: r.Want}
+	}
 	if e, ok := errors.AsType[*guest.Error](err); ok {
 		err = e.Err
 	}
 	return document.Problem{Position: at, Path: path, Got: err.Error()}
 }
 
-// pluginID is what the plugin of a file is called.
-func (e *moduleEntry) pluginID(path string) string {
+// pluginID is what the plugin is called; name where it does not say.
+func (e *moduleEntry) pluginID(name string) string {
 	if m := e.Manifest(); m != nil {
 		return m.ID
 	}
-	return strings.TrimSuffix(filepath.Base(path), ".wasm")
+	return name
 }
 
 // compile gets several modules at once, and gives the errors of those that are not to be had.
-func (s *pluginSet) compile(ctx context.Context, keys []string) map[string]error {
+func (s *pluginSet) compile(ctx context.Context, keys []moduleKey) map[moduleKey]error {
 	errs := make([]error, len(keys))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -159,7 +194,7 @@ func (s *pluginSet) compile(ctx context.Context, keys []string) map[string]error
 		})
 	}
 	_ = group.Wait() // the errors are in errs
-	failed := make(map[string]error)
+	failed := make(map[moduleKey]error)
 	for i, key := range keys {
 		if errs[i] != nil {
 			failed[key] = errs[i]
@@ -189,45 +224,102 @@ func (m *modules) isBuiltin(id string) bool {
 	return err == nil
 }
 
-// get is the compiled module of a plugin, in use by s until [pluginSet.release].
-func (s *pluginSet) get(ctx context.Context, id string) (*guest.Module, error) {
-	if path, ok := s.byFile[id]; ok {
-		return s.load(ctx, path)
-	}
-	if !s.isBuiltin(id) {
+// get is the compiled module of a policy, in use by s until [pluginSet.release].
+func (s *pluginSet) get(ctx context.Context, p *model.Policy) (*guest.Module, error) {
+	key, ok := s.key(p)
+	if !ok {
 		return nil, errNoPlugin
 	}
-	return s.load(ctx, id)
+	return s.load(ctx, key)
 }
 
-// load is the module behind key: the path of a file, or the id of a built-in plugin.
-func (s *pluginSet) load(ctx context.Context, key string) (*guest.Module, error) {
+// key says where the module of a policy is.
+func (s *pluginSet) key(p *model.Policy) (key moduleKey, ok bool) {
+	if p.Source != (model.Source{}) {
+		return moduleKey{source: p.Source, id: p.Plugin}, true
+	}
+	if path, ok := s.byFile[p.Plugin]; ok {
+		return moduleKey{path: path}, true
+	}
+	return moduleKey{id: p.Plugin}, s.isBuiltin(p.Plugin)
+}
+
+// load is the module behind key.
+func (s *pluginSet) load(ctx context.Context, key moduleKey) (*guest.Module, error) {
 	s.mu.Lock()
-	e := s.used[key]
+	e, err := s.used[key], s.failed[key]
 	s.mu.Unlock()
 	if e != nil {
 		return e.Module, nil
 	}
-	id := strings.TrimSuffix(filepath.Base(key), ".wasm")
-	stamp, err := s.stamp(key)
-	if err != nil {
-		return nil, fmt.Errorf("load plugin %q: %w", id, err)
-	}
-	if e := s.share(key, stamp); e != nil {
-		return s.use(key, e), nil
-	}
-	wasm, err := s.bytes(key)
-	if err != nil {
-		return nil, fmt.Errorf("load plugin %q: %w", id, err)
+	if err == nil {
+		if key.source != (model.Source{}) {
+			e, err = s.fromSource(ctx, key)
+		} else {
+			e, err = s.fromFile(ctx, key)
+		}
+		if err != nil {
+			err = fmt.Errorf("load plugin %q: %w", key.name(), err)
+		}
 	}
 	s.mu.Lock()
-	s.read[key] = sha256.Sum256(wasm)
-	s.mu.Unlock()
-	module, err := s.engine.Compile(ctx, id, wasm)
+	defer s.mu.Unlock()
 	if err != nil {
-		return nil, fmt.Errorf("load plugin %q: %w", id, err)
+		s.failed[key] = err
+		return nil, err
 	}
-	e = &moduleEntry{Module: module, stamp: stamp, refs: 2}
+	s.used[key] = e
+	return e.Module, nil
+}
+
+// fromFile is the module of a file or of a built-in plugin, which is part of the binary and
+// trusted as that is. Where there are rules about signatures, a file that did not change is
+// read all the same: they may have, or its signature.
+func (s *pluginSet) fromFile(ctx context.Context, key moduleKey) (*moduleEntry, error) {
+	stamp, err := s.stamp(key)
+	if err != nil {
+		return nil, err
+	}
+	ruled := key.path != "" && s.ruled()
+	if e := s.share(key, stamp); e != nil && !ruled {
+		s.learn(e.Digest(), provenance{source: key.where()})
+		return e, nil
+	} else if e != nil {
+		defer s.drop(e)
+	}
+	wasm, err := s.read(key)
+	if err != nil {
+		return nil, err
+	}
+	if key.path != "" {
+		s.mu.Lock()
+		s.digests[key.path] = sha256.Sum256(wasm)
+		s.mu.Unlock()
+	}
+	made := provenance{source: key.where()}
+	if ruled {
+		signatures, err := source.SignaturesBeside(key.path)
+		if err != nil {
+			return nil, err
+		}
+		if made, err = s.check(key, signature.Dir, wasm, signatures); err != nil {
+			return nil, err
+		}
+	}
+	e, err := s.compiled(ctx, key, wasm, stamp)
+	if err == nil {
+		s.learn(e.Digest(), made)
+	}
+	return e, err
+}
+
+// compiled is wasm as the latest version of key: the one there is, or a new one.
+func (s *pluginSet) compiled(ctx context.Context, key moduleKey, wasm []byte, stamp fileStamp) (*moduleEntry, error) {
+	module, err := s.engine.Compile(ctx, key.name(), wasm) // once for equal bytes
+	if err != nil {
+		return nil, err
+	}
+	e := &moduleEntry{Module: module, stamp: stamp, refs: 2}
 	s.modules.mu.Lock()
 	old := s.latest[key]
 	s.latest[key] = e
@@ -235,19 +327,11 @@ func (s *pluginSet) load(ctx context.Context, key string) (*guest.Module, error)
 	if old != nil {
 		s.drop(old)
 	}
-	return s.use(key, e), nil
-}
-
-// use puts e among what s uses.
-func (s *pluginSet) use(key string, e *moduleEntry) *guest.Module {
-	s.mu.Lock()
-	s.used[key] = e
-	s.mu.Unlock()
-	return e.Module
+	return e, nil
 }
 
 // share is the latest version of a plugin when its stamp says that it did not change.
-func (m *modules) share(key string, stamp fileStamp) *moduleEntry {
+func (m *modules) share(key moduleKey, stamp fileStamp) *moduleEntry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.latest[key]
@@ -284,27 +368,24 @@ func (m *modules) close() {
 	clear(m.latest)
 }
 
-// isFile tells the path of a file from the id of a built-in plugin.
-func isFile(key string) bool { return strings.HasSuffix(key, ".wasm") }
-
 // stamp is the stamp of a plugin's file; a built-in one never changes.
-func (s *pluginSet) stamp(key string) (fileStamp, error) {
-	if !isFile(key) {
+func (s *pluginSet) stamp(key moduleKey) (fileStamp, error) {
+	if key.path == "" {
 		return fileStamp{trusted: true}, nil
 	}
-	info, err := os.Stat(key)
+	info, err := os.Stat(key.path)
 	if err != nil {
 		return fileStamp{}, err
 	}
 	if info.Size() > s.maxBytes {
-		return fileStamp{}, fmt.Errorf("%s is %d bytes, want at most %d (plugins.module_bytes)", key, info.Size(), s.maxBytes)
+		return fileStamp{}, fmt.Errorf("%s is %d bytes, want at most %d (plugins.module_bytes)", key.path, info.Size(), s.maxBytes)
 	}
 	return fileStamp{info.Size(), info.ModTime(), time.Since(info.ModTime()) > stampGrain}, nil
 }
 
-func (s *pluginSet) bytes(key string) ([]byte, error) {
-	if isFile(key) {
-		return os.ReadFile(key)
+func (s *pluginSet) read(key moduleKey) ([]byte, error) {
+	if key.path != "" {
+		return os.ReadFile(key.path)
 	}
-	return fs.ReadFile(s.builtins, key+".wasm")
+	return fs.ReadFile(s.builtins, key.id+".wasm")
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/wasmgate/wasmgate/host/internal/guest"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/pipeline"
+	"github.com/wasmgate/wasmgate/host/internal/recording"
 	"github.com/wasmgate/wasmgate/host/model"
 )
 
@@ -28,6 +30,7 @@ type policies struct {
 	engine    *guest.Engine
 	observer  *observe.Observer
 	adapters  adapters
+	recorder  *recording.Recorder
 	instances int // that one policy may have
 
 	mu    sync.Mutex
@@ -37,6 +40,7 @@ type policies struct {
 // boundPolicy is a policy with its guest and the number of snapshots that use it.
 type boundPolicy struct {
 	*pipeline.Policy
+	key          [32]byte // in policies
 	close        func()
 	background   bool // it runs beside requests, and none goes through it
 	digest       [32]byte
@@ -81,9 +85,9 @@ func policyID(module [32]byte, p *model.Policy) [32]byte {
 
 // bind is p on module: the one there is, or a new one. release gives it back.
 func (ps *policies) bind(ctx context.Context, module *guest.Module, p *model.Policy) (*boundPolicy, error) {
-	id := bindingID(module, p)
+	key := boundID(module, p)
 	ps.mu.Lock()
-	if b := ps.bound[id]; b != nil {
+	if b := ps.bound[key]; b != nil {
 		b.refs++
 		ps.mu.Unlock()
 		return b, nil
@@ -101,26 +105,46 @@ func (ps *policies) bind(ctx context.Context, module *guest.Module, p *model.Pol
 	if m := module.Manifest(); m != nil {
 		b.version = m.Version
 	}
+	b.key = key
 	ps.mu.Lock()
-	ps.bound[id] = b
+	ps.bound[key] = b
 	ps.mu.Unlock()
 	return b, nil
 }
 
+// boundID is bindingID, and tells a policy that is recorded from one that is not: they decide
+// alike, share verdicts and buckets, and have instances of their own.
+func boundID(module *guest.Module, p *model.Policy) [32]byte {
+	id := bindingID(module, p)
+	if p.Record == nil {
+		return id
+	}
+	how := fmt.Sprintf("%q %d %q %q", strconv.FormatFloat(p.Record.Sample, 'g', -1, 64), p.Record.Max, p.Record.Redact, p.Record.Reveal)
+	return sha256.Sum256(append(id[:], how...))
+}
+
 // bindHooks binds a plugin of our own ABI.
 func (ps *policies) bindHooks(ctx context.Context, module *guest.Module, p *model.Policy) (*boundPolicy, error) {
-	g, err := ps.engine.Bind(ctx, module, guest.Binding{Name: p.Plugin, Config: configBytes(p.Config),
-		Grants: p.Grants, Fuel: p.Fuel, Memory: p.Memory, Isolation: p.Isolation})
+	binding := guest.Binding{Name: p.Plugin, Config: configBytes(p.Config),
+		Grants: p.Grants, Fuel: p.Fuel, Memory: p.Memory, Isolation: p.Isolation}
+	g, err := ps.engine.Bind(ctx, module, binding)
 	if err != nil {
 		return nil, err
 	}
-	policy, err := pipeline.NewPolicy(pipeline.Policy{Plugin: newPlugin(g, ps.observer, p.Plugin), ID: bindingID(module, p), Name: p.Plugin,
-		OnError: p.OnError, Constant: writtenIn(p)})
+	plugin := newPlugin(g, ps.observer, p.Plugin)
+	if p.Record != nil {
+		if plugin.recording, err = ps.recorder.Policy(ctx, module, binding, *p.Record); err != nil {
+			g.Close()
+			return nil, err
+		}
+	}
+	policy, err := pipeline.NewPolicy(pipeline.Policy{Plugin: plugin, ID: bindingID(module, p), Name: p.Plugin,
+		OnError: p.OnError, Constant: writtenIn(p), Recorded: p.Record != nil})
 	if err != nil {
-		g.Close()
+		plugin.close()
 		return nil, err
 	}
-	b := &boundPolicy{Policy: policy, close: g.Close, digest: module.Digest(), capabilities: module.Imports(),
+	b := &boundPolicy{Policy: policy, close: plugin.close, digest: module.Digest(), capabilities: module.Imports(),
 		isolation: cmp.Or(p.Isolation, model.IsolationPooled), refs: 1}
 	for _, hook := range module.Hooks() {
 		b.hooks = append(b.hooks, hook.String())
@@ -141,7 +165,7 @@ func (ps *policies) release(b *boundPolicy) {
 	b.refs--
 	last := b.refs == 0
 	if last {
-		delete(ps.bound, b.ID)
+		delete(ps.bound, b.key)
 	}
 	ps.mu.Unlock()
 	if last {
@@ -199,7 +223,8 @@ func appendStrings(dst []string, v any) []string {
 // plugin is a guest as the pipeline sees it, with its calls counted.
 type plugin struct {
 	*guest.Policy
-	metrics [abi.HookObserve + 1]*observe.PluginMetrics
+	recording *recording.Policy // nil when it is off
+	metrics   [abi.HookObserve + 1]*observe.PluginMetrics
 }
 
 func newPlugin(g *guest.Policy, o *observe.Observer, id string) *plugin {
@@ -215,12 +240,28 @@ func newPlugin(g *guest.Policy, o *observe.Observer, id string) *plugin {
 // Call runs a hook once.
 func (p *plugin) Call(ctx context.Context, hook abi.Hook, c pipeline.Call) error {
 	start := time.Now()
-	fuel, err := p.Policy.Call(ctx, hook, c)
+	fuel, err := p.call(ctx, hook, c, start)
 	p.metrics[hook].Done(time.Since(start), fuel, err != nil)
 	if failure, ok := errors.AsType[*guest.Error](err); ok {
 		p.metrics[hook].Trap(string(failure.Kind))
 	}
 	return err
+}
+
+func (p *plugin) call(ctx context.Context, hook abi.Hook, c pipeline.Call, now time.Time) (uint64, error) {
+	if p.recording != nil {
+		if taken := p.recording.Take(now); taken != nil {
+			return taken.Run(ctx, p.Policy, hook, c)
+		}
+	}
+	return p.Policy.Call(ctx, hook, c)
+}
+
+func (p *plugin) close() {
+	if p.recording != nil {
+		p.recording.Close()
+	}
+	p.Policy.Close()
 }
 
 // authorizerPolicy is the built-in policy that does what an authorizer of type jwt says.

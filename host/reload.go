@@ -89,6 +89,8 @@ func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
 	h.core.adopt(with)
 	h.mu.Unlock()
 	h.swap(s)
+	h.outdated(s)
+	s.plugins.collect(h.log)
 	h.mu.Lock()
 	certs := h.door.certs
 	h.mu.Unlock()
@@ -120,8 +122,8 @@ func keepFixed(old, c *config.Config) (*config.Config, []string) {
 	return &kept, keys
 }
 
-// watched is what is watched for changes: the folders of documents and plugins, and the
-// process file.
+// watched is what is watched for changes: the folders of documents and plugins, the
+// process file, and the files that policies name.
 func (h *Host) watched() []string {
 	h.mu.Lock()
 	c := h.core.current.config
@@ -131,5 +133,5 @@ func (h *Host) watched() []string {
 		// Kubernetes swaps the link ..data beside the file.
 		folders = append(folders, filepath.Clean(c.File), filepath.Join(filepath.Dir(c.File), "..data"))
 	}
-	return folders
+	return append(folders, h.core.modules.files()...)
 }

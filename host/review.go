@@ -2,7 +2,6 @@ package host
 
 import (
 	"cmp"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,19 +26,23 @@ func (v view) Review() control.Review {
 // review is every policy of s, in order of its first use.
 func (s *snapshot) review() []control.ReviewedPolicy {
 	list := []control.ReviewedPolicy{}
-	from := make(map[string]origin)
-	for _, o := range s.came {
-		from[o.Plugin] = o
-	}
 	for _, p := range s.policies {
-		o := from[p.Name]
+		made := s.plugins.provenance(p.digest)
 		list = append(list, control.ReviewedPolicy{
-			Plugin: p.Name, Version: p.version, Digest: digestText(p.digest), Source: o.Source, Signer: o.Signer, ABI: p.abi,
+			Plugin: p.Name, Version: p.version, Digest: digestText(p.digest), Source: cmp.Or(made.source, "rollout"), Signer: made.verdict.KeyID, ABI: p.abi,
 			Hooks: append([]string{}, p.hooks...), Powers: powersOf(p.abi, p.capabilities), Grants: p.terms.Grants,
 			Fuel: p.terms.Fuel, Memory: p.terms.Memory, Instances: p.instances, Isolation: p.isolation,
-			OnError: cmp.Or(p.terms.OnError, model.OnErrorFail), Bound: s.places(p)})
+			OnError: cmp.Or(p.terms.OnError, model.OnErrorFail), Record: recordOf(&p.terms), Bound: s.places(p)})
 	}
 	return list
+}
+
+// recordOf says what of a policy's calls is recorded; nil is nothing.
+func recordOf(p *model.Policy) *control.ReviewedRecord {
+	if p.Record == nil {
+		return nil
+	}
+	return &control.ReviewedRecord{Sample: p.Record.Sample, MaxPerMinute: p.Record.Max, Redact: p.Record.Redact, Reveal: p.Record.Reveal}
 }
 
 // places is where p is bound.
@@ -69,8 +72,8 @@ func (b *builder) boundToGateway() map[*boundPolicy]bool {
 	bound := make(map[*boundPolicy]bool, len(b.gateway.Policies))
 	for _, p := range b.gateway.Policies {
 		b.limit(&p)
-		if module, err := b.plugins.get(b.ctx, p.Plugin); err == nil {
-			if one := b.used[bindingID(module, &p)]; one != nil {
+		if module, _, err := b.moduleOf(&p); err == nil {
+			if one := b.used[boundID(module, &p)]; one != nil {
 				bound[one] = true
 			}
 		}
@@ -125,5 +128,3 @@ func scrubbedPolicies(c *Config, list []control.ReviewedPolicy) []control.Review
 	}
 	return list
 }
-
-func digestText(d [32]byte) string { return "sha256:" + hex.EncodeToString(d[:]) }

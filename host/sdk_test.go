@@ -16,7 +16,7 @@ import (
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
-	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/workbench"
 )
 
 // sdks are the languages that have an SDK. build is a command line that is run in folder,
@@ -25,10 +25,22 @@ import (
 var sdks = []struct{ name, folder, build string }{
 	{"Go", "../sdk/go/examples", "env GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -ldflags=-s -o OUT ./NAME"},
 	{"Rust", "../sdk/rust", "sh build.sh NAME OUT"},
+	{"AssemblyScript", "../sdk/assemblyscript", "sh build.sh NAME OUT"},
 	{"C", "../sdk/c", "sh build.sh NAME OUT"},
+	{"Zig", "../sdk/zig", "sh build.sh NAME OUT"},
 }
 
 const reference = "../sdk/go/examples"
+
+// toolchains is an environment that has the compilers of `make setup` in its path.
+func toolchains(t *testing.T) []string {
+	t.Helper()
+	cache, err := filepath.Abs("../.cache")
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(cache, "languages", "bin", "zig"), "make setup installs it")
+	return append(os.Environ(), "PATH="+filepath.Join(cache, "languages", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"CARGO_TARGET_DIR="+filepath.Join(cache, "cargo"))
+}
 
 // buildExample compiles an example with the language's toolchain and packs the manifest in.
 func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manifest) {
@@ -36,7 +48,7 @@ func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manife
 	out := filepath.Join(t.TempDir(), name+".wasm")
 	words := strings.Fields(strings.NewReplacer("NAME", name, "OUT", out).Replace(build))
 	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
-	cmd.Dir = folder
+	cmd.Dir, cmd.Env = folder, toolchains(t)
 	text, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s in %s:\n%s", strings.Join(words, " "), folder, text)
 	wasm, err := os.ReadFile(out)
@@ -90,23 +102,21 @@ func imported(module *abi.Module) (powers []string) {
 
 // runExample runs an example's case files; it gives the hooks all of whose cases passed.
 func runExample(t *testing.T, name string, wasm []byte) (hooks []string) {
-	double := &double{}
-	engine, err := guest.New(t.Context(), guest.Options{Powers: guest.Powers{JWKS: double, Secrets: double.secret}})
+	bench, err := workbench.New(t.Context(), workbench.Options{CacheDir: compiled})
 	require.NoError(t, err)
-	defer engine.Close(context.Background())
-	module, err := engine.Compile(t.Context(), name, wasm)
+	defer bench.Close(context.Background())
+	plugin, err := bench.Open(t.Context(), name, wasm)
 	require.NoError(t, err)
-	defer module.Release()
+	defer plugin.Close()
 	cases, err := casefile.Load(filepath.Join(reference, name, "testdata", "cases.json"))
 	require.NoError(t, err)
 	failed := map[abi.Hook]bool{}
 	for _, c := range cases {
 		if c.Config == nil && name == "full" {
-			c.Config = []byte("x-api-key") // its schema wants one
+			c.Config = []byte("x-api-key https://up.example") // it wants one
 		}
 		ok := t.Run(name+"/"+c.Name, func(t *testing.T) {
-			double.Host = c.Host
-			runCase(t, engine, module, c)
+			require.NoError(t, plugin.Run(t.Context(), c).Check(c))
 		})
 		failed[c.Hook] = failed[c.Hook] || !ok
 	}

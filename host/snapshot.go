@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net/url"
@@ -34,7 +36,8 @@ type snapshot struct {
 	digest   [32]byte
 	loaded   time.Time
 	apis     []*compiledAPI
-	policies []*boundPolicy // in order of their first use
+	policies []*boundPolicy        // in order of their first use
+	bases    map[string][][32]byte // by plugin, the modules that its sources give
 	plugins  *pluginSet
 	forward  *shared[*upstreams]
 	cache    *shared[*cache.Cache]
@@ -58,6 +61,18 @@ type compiledAPI struct {
 	gateway map[*boundPolicy]bool     // those that are bound to the whole gateway
 }
 
+// add puts policies among those that the route of a key uses.
+func (a *compiledAPI) add(list []*boundPolicy, key string) {
+	for _, p := range list {
+		if at := a.places[p]; len(at) == 0 || at[len(at)-1] != key {
+			a.places[p] = append(at, key)
+		}
+		if !slices.Contains(a.bound, p) {
+			a.bound = append(a.bound, p)
+		}
+	}
+}
+
 // builder makes one snapshot.
 type builder struct {
 	*core
@@ -68,6 +83,7 @@ type builder struct {
 	broken   map[model.Position]bool // policies that documents report
 	previous map[[32]byte]*compiledAPI
 	problems document.Errors
+	bases    map[string][][32]byte
 	used     map[[32]byte]*boundPolicy
 	failed   map[[32]byte]error // policies that could not be bound: not tried on each route
 	order    []*boundPolicy
@@ -81,10 +97,11 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	if err != nil && !errors.As(err, &problems) {
 		problems = document.Errors{unreadable(with.config, err)}
 	}
-	plugins, broken := c.modules.open(ctx, with.config.Plugins.Dir, with.config.Plugins.ModuleBytes)
+	plugins, broken := c.modules.open(ctx, with.config)
+	defer plugins.sources.Close()
 	problems = append(problems, broken...)
 	b := &builder{core: c, ctx: ctx, setup: with, plugins: plugins, previous: make(map[[32]byte]*compiledAPI),
-		problems: problems, used: make(map[[32]byte]*boundPolicy), failed: make(map[[32]byte]error)}
+		problems: problems, bases: make(map[string][][32]byte), used: make(map[[32]byte]*boundPolicy), failed: make(map[[32]byte]error)}
 	if documents != nil {
 		b.gateway, b.broken = *documents, documents.Broken
 		for i := range b.gateway.Policies {
@@ -100,7 +117,8 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	s.forward.retain()
 	s.cache.retain()
 	if documents != nil {
-		b.compileBuiltins(documents)
+		b.prepare(documents)
+		b.judgeRollouts()
 		for _, api := range documents.APIs {
 			s.apis = append(s.apis, b.compile(api))
 		}
@@ -110,7 +128,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 			s.warnings = append(s.warnings, with.config.Scrub(w.String()))
 		}
 	}
-	s.policies = b.order
+	s.policies, s.bases = b.order, b.bases
 	if len(b.problems) > 0 {
 		c.giveBack(s)
 		return nil, &ConfigErrors{problems: b.problems.Err().(document.Errors), refused: plugins.refused(b.problems)}
@@ -119,6 +137,10 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	if err != nil {
 		c.giveBack(s)
 		return nil, configErrors(err)
+	}
+	if err := plugins.keep(c.log); err != nil {
+		c.giveBack(s)
+		return nil, err
 	}
 	s.digest, s.loaded = digestAPIs(s.apis), time.Now()
 	s.came = s.origins()
@@ -190,22 +212,21 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 	a.refs.Store(1)
 	shared := &pipeline.API{ID: api.ID, Stage: api.Stage, Protocol: api.Protocol,
 		StageVariables: api.StageVariables, Keys: b.keys(api)}
-	seen := make(map[*boundPolicy]bool)
 	for i := range api.Routes {
 		r := &api.Routes[i]
-		list, missing := b.bindAll(policies[i])
+		list, missing := b.bindAll(policies[i], nil)
+		a.add(list, r.Key())
 		bound := make([]*pipeline.Policy, len(list))
 		for j, p := range list {
 			bound[j] = p.Policy
-			a.places[p] = append(a.places[p], r.Key())
-			if !seen[p] {
-				seen[p] = true
-				a.bound = append(a.bound, p)
-			}
 		}
-		compiled := pipeline.NewRoute(pipeline.Route{API: shared, Key: r.Key(), Path: r.Path,
+		one := pipeline.Route{API: shared, Key: r.Key(), Path: r.Path,
 			Integration: integrationJSON(r.Integration), Host: constantHost(r.Integration), Cache: b.setup.cache.value.Group(api.ID + "/" + api.Stage),
-			Metrics: b.observer.Route(observe.RouteKey{API: api.ID, Stage: api.Stage, Route: r.Path, Method: r.Method})}, bound)
+			Metrics: b.observer.Route(observe.RouteKey{API: api.ID, Stage: api.Stage, Route: r.Path, Method: r.Method})}
+		canaries, also := b.canaries(one, policies[i], bound)
+		a.add(also, r.Key())
+		one.Canaries = canaries
+		compiled := pipeline.NewRoute(one, bound)
 		if !compiled.Integrates() && !missing {
 			b.report(r.Position, r.Key(), "no integration", "x-amazon-apigateway-integration or a policy with an integrate hook")
 		}
@@ -213,38 +234,6 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 	}
 	a.gateway = b.boundToGateway()
 	return a
-}
-
-// compileBuiltins compiles the built-in plugins that documents ask for, side by side;
-// errors are told where a policy asks.
-func (b *builder) compileBuiltins(documents *openapi.Set) {
-	ids := make(map[string]bool)
-	add := func(list []model.Policy) {
-		for i := range list {
-			ids[list[i].Plugin] = true
-		}
-	}
-	add(documents.Policies)
-	for _, api := range documents.APIs {
-		add(api.Policies)
-		for i := range api.Routes {
-			r := &api.Routes[i]
-			add(r.Policies)
-			if r.Integration != nil {
-				ids[integrationPolicy(r.Integration).Plugin] = true
-			}
-			if len(r.Authorizers) > 0 {
-				ids["jwt"] = true
-			}
-		}
-	}
-	b.plugins.compile(b.ctx, slices.Collect(func(yield func(string) bool) {
-		for id := range ids {
-			if b.plugins.isBuiltin(id) && !yield(id) {
-				return
-			}
-		}
-	}))
 }
 
 // policiesOf is the policies of each route in the order that they run: the gateway's, the
@@ -301,16 +290,19 @@ func (b *builder) identify(api *model.API, policies [][]model.Policy) ([32]byte,
 	}
 	h := sha256.New()
 	h.Write(content)
-	ids := make(map[string]bool)
+	ids := make(map[string]*model.Policy) // one for each module
 	for _, list := range policies {
 		for i := range list {
-			ids[list[i].Plugin] = true
+			ids[list[i].Plugin+" "+list[i].Source.String()] = &list[i]
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		if m, err := b.plugins.get(b.ctx, id); err == nil {
+		if m, base, err := b.moduleOf(ids[id]); err == nil {
 			d := m.Digest()
 			h.Write(d[:])
+			if c := b.rollouts.running(ids[id].Plugin, base); c != nil {
+				h.Write(binary.LittleEndian.AppendUint64(nil, c.serial))
+			}
 		} // an error is told with the position of the policy, in bindAll
 	}
 	return [32]byte(h.Sum(nil)), true
@@ -322,11 +314,15 @@ func (b *builder) report(at model.Position, path, got, want string) {
 }
 
 // bindAll binds one route's policies, in order, and reports those that cannot be; missing
-// says that one of these may have been meant to integrate.
-func (b *builder) bindAll(list []model.Policy) (bound []*boundPolicy, missing bool) {
+// says that one of these may have been meant to integrate. with are modules that take the
+// place of plugins' own.
+func (b *builder) bindAll(list []model.Policy, with map[string]*guest.Module) (bound []*boundPolicy, missing bool) {
 	for i := range list {
 		p := &list[i]
-		module := b.module(p)
+		module := with[p.Plugin]
+		if module == nil {
+			module = b.module(p)
+		}
 		if module == nil {
 			missing = true
 			continue
@@ -350,11 +346,11 @@ func (b *builder) bindAll(list []model.Policy) (bound []*boundPolicy, missing bo
 // them: their timers and queues need no request.
 func (b *builder) bindBeside() {
 	for _, p := range b.gateway.Policies {
-		if module, err := b.plugins.get(b.ctx, p.Plugin); err != nil || module.ABI() == "" {
+		if module, _, err := b.moduleOf(&p); err != nil || module.ABI() == "" {
 			continue // a plugin that there is not is told where it is bound
 		}
 		b.limit(&p)
-		b.bindAll([]model.Policy{p})
+		b.bindAll([]model.Policy{p}, nil)
 	}
 }
 
@@ -367,15 +363,23 @@ func (b *builder) limit(p *model.Policy) {
 // module is the plugin of p; nil when there is none, which is told here unless the file or
 // the document is reported already.
 func (b *builder) module(p *model.Policy) *guest.Module {
-	module, err := b.plugins.get(b.ctx, p.Plugin)
+	module, base, err := b.moduleOf(p)
 	_, isFile := b.plugins.byFile[p.Plugin]
 	switch {
+	case err == nil && p.Digest != "" && p.Digest != digestText(base):
+		b.report(p.Position, "policy "+p.Plugin, fmt.Sprintf("a module with digest %s from %s", digestText(base), b.plugins.provenance(base).source), p.Digest)
 	case err == nil:
 		return module
 	case errors.Is(err, errNoPlugin):
 		if p.Plugin != "" && !b.plugins.broken[p.Plugin] {
 			b.report(p.Position, "plugin", strconv.Quote(p.Plugin), "a plugin that there is: "+strings.Join(b.plugins.ids(), ", "))
 		}
+	case p.Source != (model.Source{}):
+		at := "policy " + p.Plugin
+		if from := p.Source.String(); !strings.Contains(err.Error(), from) {
+			at += " from " + from
+		}
+		b.problems = append(b.problems, refusal(p.Position, at, err))
 	case !isFile:
 		b.problems = append(b.problems, refusal(p.Position, "plugin "+p.Plugin, err))
 	}
@@ -391,7 +395,7 @@ func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, err
 		}
 		return nil, module.CheckConfig(configBytes(p.Config))
 	}
-	id := bindingID(module, p)
+	id := boundID(module, p)
 	if one := b.used[id]; one != nil {
 		return one, nil
 	}
@@ -410,11 +414,11 @@ func (b *builder) bind(module *guest.Module, p *model.Policy) (*boundPolicy, err
 
 // share takes a policy of the previous snapshot over.
 func (b *builder) share(p *boundPolicy) {
-	if b.used[p.ID] != nil {
+	if b.used[p.key] != nil {
 		return
 	}
 	b.core.policies.retain(p)
-	b.used[p.ID] = p
+	b.used[p.key] = p
 	b.order = append(b.order, p)
 }
 

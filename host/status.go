@@ -38,7 +38,7 @@ func (v view) Status() control.Status {
 		st.APIs = append(st.APIs, control.API{ID: a.api.ID, Name: a.api.Name, Protocol: string(a.api.Protocol), Stage: a.api.Stage,
 			Domains: a.api.Domains, BasePath: a.api.BasePath, Routes: len(a.routes), File: h.options.Config.Scrub(a.api.Position.File)})
 	}
-	st.Policies = s.describe()
+	st.Policies = s.describe(h.options.Config.Scrub)
 	st.Parts = append(st.Parts, h.certificates(&st, door))
 	return st
 }
@@ -64,14 +64,15 @@ func (h *Host) certificates(st *control.Status, d *door) control.Part {
 }
 
 // describe is every policy of s with where it is bound.
-func (s *snapshot) describe() []control.Policy {
+func (s *snapshot) describe(scrub func(string) string) []control.Policy {
 	var list []control.Policy
 	for _, p := range s.policies {
 		bound := s.boundTo(p)
 		if p.background {
 			bound = "gateway"
 		}
-		list = append(list, control.Policy{Plugin: p.Name, Digest: "sha256:" + hex.EncodeToString(p.digest[:]),
+		made := s.plugins.provenance(p.digest)
+		list = append(list, control.Policy{Plugin: p.Name, Digest: "sha256:" + hex.EncodeToString(p.digest[:]), Source: scrub(made.source), Signer: made.verdict.KeyID,
 			Hooks: p.hooks, Capabilities: p.capabilities, Isolation: p.isolation, Bound: bound})
 	}
 	return list

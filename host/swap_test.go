@@ -56,7 +56,7 @@ func newSwapper(t *testing.T) *swapper {
 	t.Cleanup(up.Close)
 	s := &swapper{authority: newAuthority(t), upstream: up.URL}
 	content := files{
-		"wasmgate.yaml":      withFiles + "log: {access: {enabled: false}}\n",
+		"wasmgate.yaml":      withFiles + "log: {level: error, access: {enabled: false}}\n",
 		"apis/swap.yaml":     s.document("swap", 0),
 		"plugins/stamp.wasm": stamp(0),
 	}

@@ -27,7 +27,7 @@ func main() {
 	flag.IntVar(&s.connections, "connections", 64, "connections of the load, and kept alive to the upstream")
 	flag.IntVar(&s.rate, "rate", 1000, "requests a second of the open loop")
 	flag.IntVar(&s.idle, "idle", 4000, "idle connections")
-	flag.IntVar(&s.reloads, "reloads", 10000, "plugin reloads")
+	flag.IntVar(&s.reloads, "reloads", 10000, "plugin reloads, and rollouts")
 	names := flag.String("rows", "all", "rows to measure, with commas between: "+strings.Join(rowNames(), ", "))
 	only := flag.String("peers", "", "peers to compare with, with commas between; empty is all")
 	jsonFile := flag.String("json", "", "file for the result as JSON")

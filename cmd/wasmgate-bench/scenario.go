@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -251,13 +252,20 @@ func routes(ctx context.Context, b *bench) (result, error) {
 }
 
 // reload tells the gateway to load its files now; the error is its refusal.
-func (r *running) reload(ctx context.Context) error {
+func (r *running) reload(ctx context.Context) error { return r.admin(ctx, "reload", nil) }
+
+// admin posts a command to the gateway's admin listener.
+func (r *running) admin(ctx context.Context, command string, arguments any) error {
+	body, err := json.Marshal(arguments)
+	if err != nil {
+		return err
+	}
 	token, err := os.ReadFile(filepath.Join(r.place.Dir, "data", "admin.token"))
 	if err != nil {
 		return err
 	}
-	url := fmt.Sprintf("http://127.0.0.1:%d/admin/v1/reload", r.place.Admin)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	url := fmt.Sprintf("http://127.0.0.1:%d/admin/v1/%s", r.place.Admin, command)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -273,7 +281,7 @@ func (r *running) reload(ctx context.Context) error {
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		return fmt.Errorf("reload: got status %d: %s", resp.StatusCode, answer)
+		return fmt.Errorf("%s: got status %d: %s", command, resp.StatusCode, answer)
 	}
 	return nil
 }
@@ -343,61 +351,5 @@ func snapshot(ctx context.Context, b *bench) (result, error) {
 		{Subject: "build and swap", Unit: "s", Value: spreadOf(took)},
 		{Subject: "failed requests", Unit: fmt.Sprintf("of %d", l.Requests), Value: one(float64(l.Errors))},
 		{Subject: "p99 added", Unit: "ms", Value: one((l.P99 - calm.P99).Seconds() * 1000), Note: fmt.Sprintf("%.2f ms without swaps", calm.P99.Seconds()*1000)},
-	}}, nil
-}
-
-// reloads swaps a plugin again and again, each time a new digest, under load.
-func reloads(ctx context.Context, b *bench) (result, error) {
-	const extra = "reloaded"
-	p := wasmgate()
-	plain := p.prepare
-	p.prepare = func(ctx context.Context, b *bench, at *place) error {
-		at.Extra = extra
-		dir := filepath.Join(at.Dir, "plugins")
-		return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, extra+".wasm"), tinyGuest(0), 0o600), plain(ctx, b, at))
-	}
-	r, err := b.startPeer(ctx, p)
-	if err != nil {
-		return result{}, err
-	}
-	defer r.stop()
-	generation := 0
-	again := func(times int) func(context.Context) error {
-		return func(ctx context.Context) error {
-			for range times {
-				generation++
-				file := filepath.Join(r.place.Dir, "plugins", extra+".wasm")
-				if err := errors.Join(writeFile(file, tinyGuest(generation)), ctx.Err()); err != nil {
-					return err
-				}
-				if err := r.reload(ctx); err != nil {
-					return fmt.Errorf("reload %d: %w", generation, err)
-				}
-			}
-			return nil
-		}
-	}
-	// The first hundred warm what stays: pools, caches, the heap.
-	if _, err := b.underLoad(ctx, r, "/reloaded/256", again(min(100, b.reloads))); err != nil {
-		return result{}, err
-	}
-	before, err := b.restingMemory(ctx, r)
-	if err != nil {
-		return result{}, err
-	}
-	began := time.Now()
-	l, err := b.underLoad(ctx, r, "/reloaded/256", again(b.reloads))
-	if err != nil {
-		return result{}, err
-	}
-	took := time.Since(began)
-	after, err := b.restingMemory(ctx, r)
-	if err != nil {
-		return result{}, err
-	}
-	return result{Lines: []line{
-		{Subject: "memory grown", Unit: "MB", Value: one(megabytes(after - before)), Note: fmt.Sprintf("%.1f MB before, %d reloads", megabytes(before), b.reloads)},
-		{Subject: "failed requests", Unit: fmt.Sprintf("of %d", l.Requests), Value: one(float64(l.Errors))},
-		{Subject: "one reload", Unit: "ms", Value: one(took.Seconds() * 1000 / float64(b.reloads)), Note: "mean, under load"},
 	}}, nil
 }

@@ -29,7 +29,7 @@ func (a *app) admin(use, short, method string) *cobra.Command {
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			answer, refused, err := a.callAdmin(cmd, method, use)
+			answer, refused, err := a.callAdmin(cmd, method, use, nil)
 			if err != nil {
 				return err
 			}
@@ -45,7 +45,7 @@ func (a *app) admin(use, short, method string) *cobra.Command {
 }
 
 // callAdmin gives the answer's JSON, which says why when the gateway refused.
-func (a *app) callAdmin(cmd *cobra.Command, method, what string) (answer []byte, refused bool, err error) {
+func (a *app) callAdmin(cmd *cobra.Command, method, what string, body []byte) (answer []byte, refused bool, err error) {
 	config, ignored, err := host.LoadAdmin(a.sources())
 	if ignored != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "wasmgate: %s: not read, so its listen.admin and data_dir do not count: %v\n", a.file, ignored)
@@ -59,7 +59,7 @@ func (a *app) callAdmin(cmd *cobra.Command, method, what string) (answer []byte,
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), adminTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+config.Listen.Admin+"/admin/v1/"+what, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+config.Listen.Admin+"/admin/v1/"+what, bytes.NewReader(body))
 	if err != nil {
 		return nil, false, fmt.Errorf("%s: %w", what, err)
 	}

@@ -48,7 +48,7 @@ func (a *app) review(cmd *cobra.Command, offline bool) (*host.Review, error) {
 
 // ask reads what the running gateway answers to GET /admin/v1/{what}.
 func (a *app) ask(cmd *cobra.Command, what string, into any) error {
-	answer, refused, err := a.callAdmin(cmd, http.MethodGet, what)
+	answer, refused, err := a.callAdmin(cmd, http.MethodGet, what, nil)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,9 @@ func (a *app) plugin() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(a.pluginList())
+	group.AddCommand(a.pluginNew(), a.pluginBuild(), a.pluginTest(), a.pluginBench(), a.pluginReplay())
+	group.AddCommand(a.pluginKeygen(), a.pluginSign(), a.pluginVerify(), a.pluginPush(), a.pluginPull(), a.pluginPins())
+	group.AddCommand(a.pluginList(), a.pluginRollout(), a.pluginPromote(), a.pluginRollback(), a.pluginStatus())
 	return group
 }
 

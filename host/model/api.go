@@ -124,6 +124,10 @@ type Authorizer struct {
 type Policy struct {
 	// Plugin is the plugin's id.
 	Plugin string
+	// Source is where its module is to be had; the zero value is plugins.dir or the built-in plugins.
+	Source Source `json:",omitzero"`
+	// Digest is what the module must be, "sha256:" and hex; empty asks for none.
+	Digest string `json:",omitempty"`
 	// Config is JSON, as the plugin's schema wants it; nil is none.
 	Config json.RawMessage
 	// Grants bound the plugin's capabilities.
@@ -137,9 +141,22 @@ type Policy struct {
 	Fuel uint64
 	// Memory is the cap of one instance's linear memory, in bytes; 0 is the process default.
 	Memory uint64
+	// Record says that calls are recorded, and how; nil records none.
+	Record *Record `json:",omitempty"`
 	// Gateway says that the policy is bound to the whole gateway.
 	Gateway bool `json:",omitempty"`
 	Position
+}
+
+// Record is what of a policy's calls is written to data_dir/recordings, to be run again.
+type Record struct {
+	// Sample is the share of calls, from 0 to 1.
+	Sample float64
+	// Max is the most in a minute.
+	Max int
+	// Redact names what is a secret beside what always is, Reveal what of that is none: by
+	// selectors, such as header.x-tenant, or as body, response_body or config.
+	Redact, Reveal []string
 }
 
 // What on_error and isolation say.

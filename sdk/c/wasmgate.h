@@ -159,7 +159,10 @@ static inline wg_pairs_iter wg_pairs(wg_record r, uint16_t id) {
 }
 
 static inline bool wg_next(wg_pairs_iter *it, wg_pair *out) {
-	if (it->left == 0) return false;
+	if (it->left == 0) {
+		if (it->rest.len != 0) __builtin_trap();
+		return false;
+	}
 	if (it->rest.len < 8) __builtin_trap();
 	uint32_t name = wg_load32(it->rest.ptr), value = wg_load32(it->rest.ptr + 4);
 	uint32_t room = it->rest.len - 8;

@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")"
 target=wasm32-unknown-unknown
-export CARGO_TARGET_DIR="$PWD/../../.cache/cargo"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 set -- "$1" "$2" build -q --release --target "$target" --example "$1"
 example=$1 out=$2
 shift 2

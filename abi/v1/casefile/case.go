@@ -25,8 +25,20 @@ type Case struct {
 	Host *Host
 	// Error is a part of the text that must refuse Config; empty when Result counts.
 	Error string
+	// Trap is how the call must trap; nil when Result counts.
+	Trap *Trap
+	// Log is what the call must log, as [Host].Lines; nil is anything.
+	Log []string
 	// Fuel is the most that the call may cost; 0 is any.
 	Fuel uint64
+	// Exact says that the call must cost Fuel, no less.
+	Exact bool
+	// Limits are what the guest may take.
+	Limits Limits
+	// Module is the plugin that was recorded and Live what happened then; nil for a case that
+	// somebody wrote.
+	Module *Module
+	Live   *Live
 
 	request Fields
 	result  Fields
@@ -59,7 +71,7 @@ func Load(path string) ([]*Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	cases, err := parse(text)
+	cases, err := Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("read case file %s: %w", path, err)
 	}
@@ -70,15 +82,21 @@ func Load(path string) ([]*Case, error) {
 type rawCase struct {
 	Name    string          `json:"name"`
 	Hook    string          `json:"hook"`
-	Config  json.RawMessage `json:"config"`
-	Request Fields          `json:"request"`
-	Host    *Host           `json:"host"`
-	Result  Fields          `json:"result"`
-	Error   string          `json:"error"`
-	Fuel    uint64          `json:"fuel"`
+	Module  *Module         `json:"module,omitempty"`
+	Live    *Live           `json:"live,omitempty"`
+	Limits  *Limits         `json:"limits,omitempty"`
+	Config  json.RawMessage `json:"config,omitempty"`
+	Request Fields          `json:"request,omitempty"`
+	Host    *Host           `json:"host,omitempty"`
+	Result  Fields          `json:"result,omitzero"`
+	Trap    *Trap           `json:"trap,omitempty"`
+	Error   string          `json:"error,omitempty"`
+	Log     []string        `json:"log,omitzero"`
+	Fuel    *fuel           `json:"fuel,omitempty"`
 }
 
-func parse(text []byte) ([]*Case, error) {
+// Parse reads the cases of a file's text.
+func Parse(text []byte) ([]*Case, error) {
 	var many struct {
 		Cases []json.RawMessage `json:"cases"`
 	}
@@ -116,20 +134,36 @@ func (raw *rawCase) check() (*Case, error) {
 		return nil, errors.New("name is missing")
 	case !ok:
 		return nil, fmt.Errorf("unknown hook %q", raw.Hook)
-	case (raw.Result == nil) == (raw.Error == ""):
-		return nil, errors.New("want one of result and error")
+	case count(raw.Result != nil, raw.Trap != nil, raw.Error != "") != 1:
+		return nil, errors.New("want one of result, trap and error")
+	case raw.Trap != nil && hook == abi.HookConfigure:
+		return nil, errors.New("trap of configure, want error")
 	case raw.Error != "" && raw.Request != nil:
 		return nil, errors.New("a case with error has no request")
 	case raw.Error != "" && raw.Config == nil || hook == abi.HookConfigure && raw.Config == nil:
 		return nil, errors.New("config is missing")
 	}
-	c := &Case{Name: raw.Name, Hook: hook, Host: raw.Host, Error: raw.Error, Fuel: raw.Fuel,
-		request: raw.Request, result: raw.Result}
+	c := &Case{Name: raw.Name, Hook: hook, Host: raw.Host, Error: raw.Error, Trap: raw.Trap, Log: raw.Log,
+		Module: raw.Module, Live: raw.Live, request: raw.Request, result: raw.Result}
+	if raw.Fuel != nil {
+		c.Fuel, c.Exact = raw.Fuel.units, raw.Fuel.exact
+	}
+	if raw.Limits != nil {
+		c.Limits = *raw.Limits
+	}
 	if c.Host == nil {
 		c.Host = &Host{}
 	}
+	if err := c.Host.check(); err != nil {
+		return nil, err
+	}
 	if raw.Config != nil {
-		c.Config = raw.Config
+		// As a gateway gives it, whoever made the file pretty.
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, raw.Config); err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+		c.Config = compact.Bytes()
 		var s string
 		if json.Unmarshal(raw.Config, &s) == nil {
 			c.Config = []byte(s)
@@ -165,9 +199,10 @@ func (c *Case) Record(mask *abi.Mask) ([]byte, error) {
 }
 
 // Run configures g, calls the hook and compares; the error says what differs. mask is
-// the hook's in the plugin's manifest, nil for everything. It does not use c.Host: who
-// makes g connects it.
+// the hook's in the plugin's manifest, nil for everything. Who makes g connects it with
+// c.Host.
 func (c *Case) Run(g Guest, mask *abi.Mask) error {
+	c.Host.Rewind()
 	if c.Config != nil {
 		done, err := c.configure(g)
 		if done || err != nil {
@@ -178,14 +213,16 @@ func (c *Case) Run(g Guest, mask *abi.Mask) error {
 	if err != nil {
 		return err
 	}
-	result, fuel, err := g.Call(c.Hook, record)
-	if err != nil {
+	c.Host.Lines = nil
+	result, took, err := g.Call(c.Hook, record)
+	if err := c.Trap.Check(err); err != nil {
 		return fmt.Errorf("call %v: %w", c.Hook, err)
 	}
-	if c.Fuel != 0 && fuel > c.Fuel {
-		return fmt.Errorf("call %v: it took %d fuel, want at most %d", c.Hook, fuel, c.Fuel)
+	var differs error
+	if err == nil {
+		differs = c.Compare(result)
 	}
-	return c.Compare(result)
+	return errors.Join(differs, c.CheckFuel(took), c.CheckLog(c.Host.Lines), c.Host.Check())
 }
 
 // configure calls configure; done tells that this was all of the case.
@@ -194,7 +231,7 @@ func (c *Case) configure(g Guest) (done bool, err error) {
 	record := make([]byte, len(c.Config)+256)
 	w.Start(record, abi.HookConfigure, 2)
 	w.Bytes(abi.FieldConfig, c.Config)
-	w.String(abi.FieldPluginID, "test")
+	w.String(abi.FieldPluginID, c.pluginID())
 	n, err := w.Finish()
 	if err != nil {
 		return true, err
@@ -222,28 +259,63 @@ func (c *Case) configure(g Guest) (done bool, err error) {
 	return c.Error != "", nil
 }
 
+// pluginID is what the plugin is called.
+func (c *Case) pluginID() string {
+	if c.Module != nil {
+		return c.Module.ID
+	}
+	return "test"
+}
+
+func count(conditions ...bool) (n int) {
+	for _, c := range conditions {
+		if c {
+			n++
+		}
+	}
+	return n
+}
+
+// Difference is a field of a result that is not as wanted, in canonical spelling; "absent"
+// when it is.
+type Difference struct{ Field, Got, Want string }
+
 // Compare says how a result record differs from the one wanted.
 func (c *Case) Compare(result []byte) error {
-	got, err := abi.ParseResult(result, c.Hook)
+	differences, err := c.Differences(result)
 	if err != nil {
 		return err
+	}
+	var faults []error
+	for _, d := range differences {
+		faults = append(faults, fmt.Errorf("result field %s: got %s, want %s", d.Field, d.Got, d.Want))
+	}
+	return errors.Join(faults...)
+}
+
+// Differences are the fields of a result record that differ from those wanted, in the order of
+// their ids.
+func (c *Case) Differences(result []byte) ([]Difference, error) {
+	got, err := abi.ParseResult(result, c.Hook)
+	if err != nil {
+		return nil, err
 	}
 	record, err := encode[abi.ResultField](c.Hook, c.result, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	want, err := abi.ParseResult(record, c.Hook)
 	if err != nil {
-		return fmt.Errorf("result of the case: %w", err)
+		return nil, fmt.Errorf("result of the case: %w", err)
 	}
-	var faults []error
+	var differences []Difference
 	for id := abi.ResultField(1); id < 64; id++ {
 		g, w := describe(got, id), describe(want, id)
 		if g != w {
-			faults = append(faults, fmt.Errorf("result field %v: got %s, want %s", id, g, w))
+			differences = append(differences, Difference{id.String(), g, w})
 		}
 	}
-	return errors.Join(faults...)
+	return differences, nil
 }
 
 // strict decodes all of text and refuses unknown keys.

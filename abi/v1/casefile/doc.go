@@ -14,13 +14,19 @@
 //	  "fuel": 200000
 //	}
 //
-// name, hook and exactly one of result and error are needed. config, JSON or a string,
+// name, hook and exactly one of result, trap and error are needed. config, JSON or a string,
 // goes to the configure hook first; without it configure is not called. request and
 // result are fields by their names in the contract. A result is compared whole: what it
 // does not name must be absent. error is a part of the text with which configure
 // refuses the config; a case with error has no request. hook may be configure itself.
 // host is what the capabilities answer, see [Host]. fuel is the most that the hook may
-// cost, checked where fuel is counted.
+// cost, or with {"is": N} what it must cost, checked where fuel is counted. In the place of
+// result, trap says how the call must fail, see [Trap]. log is what the hook must log, line
+// for line, each after its level (0 debug to 3 error): ["2 token refused"].
+//
+// A recording of a gateway is such a case, too, with the module and its limits, which count
+// when the case is run, and what happened live, which is for people: see [Module], [Limits]
+// and [Live].
 //
 // Fields are written by type:
 //

@@ -157,6 +157,8 @@ func generate(dir string) (map[string][]byte, error) {
 	sdk := filepath.Join(dir, "..", "..", "sdk")
 	files[filepath.Join(sdk, "rust", "src", "abi.rs")] = []byte(s.rustCode())
 	files[filepath.Join(sdk, "c", "wasmgate_abi.h")] = []byte(s.cCode())
+	files[filepath.Join(sdk, "assemblyscript", "assembly", "abi.ts")] = []byte(s.assemblyScriptCode())
+	files[filepath.Join(sdk, "zig", "src", "abi.zig")] = []byte(s.zigCode())
 	readme := filepath.Join(dir, "README.md")
 	old, err := os.ReadFile(readme)
 	if err != nil {

@@ -11,8 +11,8 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 5 {
-		t.Errorf("%d files, want 5", len(files))
+	if len(files) != 7 {
+		t.Errorf("%d files, want 7", len(files))
 	}
 	for path, want := range files {
 		got, err := os.ReadFile(path)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/document"
+	"github.com/wasmgate/wasmgate/host/internal/signature"
 )
 
 // Config is the whole process configuration. Defaults stand in the table; sizes are in
@@ -15,17 +16,18 @@ type Config struct {
 	// Digest is the SHA-256 of that file's bytes; zeros when there was none.
 	Digest [sha256.Size]byte
 
-	Listen    Listen
-	TLS       TLS
-	DataDir   string // what the gateway keeps: certificates, compile cache, state
-	Plugins   Plugins
-	APIs      APIs
-	Upstreams Upstreams
-	Limits    Limits
-	Timeouts  Timeouts
-	Cache     Cache
-	Throttle  Throttle
-	Log       Log
+	Listen     Listen
+	TLS        TLS
+	DataDir    string // what the gateway keeps: certificates, compile cache, state
+	Plugins    Plugins
+	APIs       APIs
+	Upstreams  Upstreams
+	Limits     Limits
+	Timeouts   Timeouts
+	Cache      Cache
+	Throttle   Throttle
+	Recordings Recordings
+	Log        Log
 	// Secrets are what a policy's grants may name.
 	Secrets map[string]Secret
 
@@ -103,6 +105,10 @@ type Plugins struct {
 	Memory      int64  // linear memory of one instance
 	Instances   int    // pooled instances of one policy
 	ModuleBytes int64  // the longest module
+
+	Signers  []signature.Signer   // who may sign which plugins
+	Unsigned []signature.Unsigned // what may come without a signature
+	Pull     Pull
 }
 
 // APIs is where the API documents are.
@@ -157,6 +163,11 @@ type Throttle struct {
 	Buckets int
 }
 
+// Recordings is what policies with record write.
+type Recordings struct {
+	Bytes int64 // of one plugin's files
+}
+
 // Log is the logs.
 type Log struct {
 	Level  string // debug, info, warn or error
@@ -170,6 +181,15 @@ type AccessLog struct {
 	File        string   // empty is standard output
 	Sample      float64  // share of the requests below 400 that is logged
 	RedactQuery []string // query parameters whose values are not logged
+}
+
+// Known is every value that must not be shown: of secrets, and of references, which are no
+// secrets always.
+func (c *Config) Known() (secrets, references []string) {
+	for _, s := range c.Secrets {
+		secrets = append(secrets, s.value)
+	}
+	return secrets, c.Resolver.Redactor.Values()
 }
 
 // Secret is a value that prints as [document.Redacted].

@@ -79,6 +79,14 @@ func (c *Config) inside() []entry {
 		bind("plugins.memory", &c.Plugins.Memory, size(64<<10, 4<<30), "64MiB", "Linear memory that one instance may take."),
 		bind("plugins.instances", &c.Plugins.Instances, integer[int](1, 10000), "64", "Instances that one policy may have at once."),
 		bind("plugins.module_bytes", &c.Plugins.ModuleBytes, size(1<<10, 1<<30), "32MiB", "The longest module."),
+		bind("plugins.signers", &c.Plugins.Signers, signers, "[]", "Whose signatures are taken for which plugins; with any rule here or in plugins.unsigned, an id that no rule names is refused."),
+		bind("plugins.unsigned", &c.Plugins.Unsigned, unsigned, "[]", "Which plugins may come without a signature, and from where: dir (plugins.dir), file, https or oci. Without any rule: all from dir, none from elsewhere."),
+		bind("plugins.pull.timeout", &c.Plugins.Pull.Timeout, span(ms, time.Hour), "60s", "For getting one module over the network."),
+		bind("plugins.pull.ca_file", &c.Plugins.Pull.CAFile, maybe, "", "PEM file of CAs for registries and module servers, beside the system's."),
+		bind("plugins.pull.plain_http", &c.Plugins.Pull.PlainHTTP, list(loopback, true), "", "Registries on this machine, host:port, that are asked by plain HTTP; all others are asked by HTTPS."),
+		bind("plugins.pull.proxy", &c.Plugins.Pull.Proxy, proxy, "", "URL of the proxy that modules come through; empty is none, and the environment's is not used."),
+		bind("plugins.pull.docker_config", &c.Plugins.Pull.DockerConfig, maybe, "", "Docker's config.json with credentials for registries; credential helpers are not run. Empty is none."),
+		bind("plugins.pull.credentials", &c.Plugins.Pull.Credentials, credentials, "{}", "By registry, username and password; best as ${env:NAME} or ${file:/path}."),
 		bind("apis.dir", &c.APIs.Dir, path, "apis", "Directory of the API documents, watched."),
 
 		bind("upstreams.allow", &c.Upstreams.Allow, list(target, true), "", "Loopback, private or link-local addresses that a host computed at request time may reach."),
@@ -94,6 +102,8 @@ func (c *Config) inside() []entry {
 		bind("cache.bytes", &c.Cache.Bytes, size(0, tebibyte), "64MiB", "Memory of the response cache; 0 is off."),
 		bind("cache.max_entry", &c.Cache.MaxEntry, size(0, many), "1MiB", "The longest response that is cached; Amazon's limit."),
 		bind("throttle.buckets", &c.Throttle.Buckets, integer[int](1, many), "1000000", "Token buckets kept in memory."),
+
+		bind("recordings.bytes", &c.Recordings.Bytes, size(1<<20, tebibyte), "64MiB", "Bytes that the recordings of one plugin take in data_dir/recordings; the oldest are removed."),
 
 		bind("log.level", &c.Log.Level, choice("debug", "info", "warn", "error"), "info", "The lowest level that is logged."),
 		bind("log.format", &c.Log.Format, choice("json", "text"), "json", "Form of the log lines."),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,6 +27,8 @@ type Options struct {
 	DataDir string
 	Host    Host
 	Metrics prometheus.Gatherer
+	// Commands are answered beside the listener's own; all want the token.
+	Commands []Command
 	// Log hears of reloads and of who was refused; nil is slog.Default().
 	Log *slog.Logger
 }
@@ -46,6 +49,7 @@ type Server struct {
 	token   token
 	created bool
 	metrics http.Handler
+	routes  map[string]route
 	server  *http.Server
 
 	mu       sync.Mutex
@@ -66,7 +70,10 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("admin address %q, want a loopback address such as 127.0.0.1:9443: "+
 			"the admin plane is not for the network; reach it through a tunnel", o.Address)
 	}
-	s := &Server{o: o}
+	s := &Server{o: o, routes: maps.Clone(ownRoutes)}
+	for _, c := range o.Commands {
+		s.routes[c.Path] = route{c.Method, true, c.serve}
+	}
 	s.metrics = promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes})
 	s.server = &http.Server{
 		Handler:           s,
@@ -196,7 +203,7 @@ type route struct {
 	serve  func(*Server, http.ResponseWriter, *http.Request)
 }
 
-var routes = map[string]route{
+var ownRoutes = map[string]route{
 	"/livez":           {http.MethodGet, false, (*Server).live},
 	"/readyz":          {http.MethodGet, false, (*Server).ready},
 	"/healthz":         {http.MethodGet, false, (*Server).ready},
@@ -218,7 +225,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The raw target, not the decoded path: /admin/v1/../status, //livez and %2f are
 	// other paths, and there are none (CVE-2026-45692).
 	path, _, _ := strings.Cut(r.RequestURI, "?")
-	route, ok := routes[path]
+	route, ok := s.routes[path]
 	if (!ok || route.token) && !s.token.allows(r) {
 		// Unknown paths too: who has no token learns nothing about what is there.
 		h.Set("WWW-Authenticate", "Bearer")

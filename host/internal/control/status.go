@@ -75,7 +75,11 @@ type API struct {
 type Policy struct {
 	Plugin string `json:"plugin"`
 	// Digest is the SHA-256 of the module, "sha256:" and hex.
-	Digest string   `json:"digest"`
+	Digest string `json:"digest"`
+	// Source is where the module comes from: "built-in", a file, or the policy's source.
+	Source string `json:"source,omitempty"`
+	// Signer is the id of the key whose signature was verified; empty when none was.
+	Signer string   `json:"signer,omitempty"`
 	Hooks  []string `json:"hooks"`
 	// Capabilities are the import modules that the plugin was granted.
 	Capabilities []string `json:"capabilities,omitempty"`
@@ -125,8 +129,18 @@ type ReviewedPolicy struct {
 	Instances int    `json:"instances"`
 	Isolation string `json:"isolation"`
 	OnError   string `json:"on_error"`
+	// Record is what of its calls is recorded, requests of clients among it; nil is nothing.
+	Record *ReviewedRecord `json:"record,omitempty"`
 	// Bound is "gateway", ids of APIs, or such an id with the key of a route.
 	Bound []string `json:"bound"`
+}
+
+// ReviewedRecord is how a policy's calls are recorded.
+type ReviewedRecord struct {
+	Sample       float64  `json:"sample"` // share of the calls, from 0 to 1
+	MaxPerMinute int      `json:"max_per_minute"`
+	Redact       []string `json:"redact,omitempty"`
+	Reveal       []string `json:"reveal,omitempty"`
 }
 
 // Certificate is the state of one.

@@ -104,7 +104,8 @@ func HasReference(text string) bool {
 // It is safe for concurrent use.
 type Redactor struct {
 	mu       sync.Mutex
-	values   []string
+	added    []string
+	values   []string // of added, with their escaped forms
 	short    []string // looked for where they stand alone
 	replacer *strings.Replacer
 }
@@ -134,12 +135,22 @@ func (r *Redactor) Add(value string) {
 		}
 		return
 	}
+	if !slices.Contains(r.added, value) {
+		r.added = append(r.added, value)
+	}
 	encoded, _ := json.Marshal(value) // a string always marshals
 	for _, v := range []string{value, unquoted(string(encoded)), unquoted(strconv.Quote(value))} {
 		if !slices.Contains(r.values, v) {
 			r.values, r.replacer = append(r.values, v), nil
 		}
 	}
+}
+
+// Values are the known values, as they were added.
+func (r *Redactor) Values() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Concat(r.added, r.short)
 }
 
 // Scrub is text with [Redacted] in the place of every known value.

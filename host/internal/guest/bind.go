@@ -25,6 +25,8 @@ type Binding struct {
 	Fuel uint64
 	// Memory is the cap of one instance, in bytes; 0 is the engine's.
 	Memory uint64
+	// Powers are what the capabilities reach, instead of the engine's; nil is the engine's.
+	Powers *Powers
 	// Isolation is [model.IsolationPooled], [model.IsolationFresh], or empty for the first.
 	Isolation string
 }
@@ -38,6 +40,9 @@ func (e *Engine) Bind(ctx context.Context, m *Module, b Binding) (*Policy, error
 		fuel: b.Fuel, memory: b.Memory, most: e.options.Instances, fresh: b.Isolation == model.IsolationFresh,
 		host: hostState{powers: e.options.Powers, grants: newGrants(b.Grants), plugin: b.Name,
 			log: e.log.With("plugin", b.Name), now: e.options.Now},
+	}
+	if b.Powers != nil {
+		p.host.powers = b.Powers.withKV(e.options.Now)
 	}
 	p.create = p.newInstance
 	if p.fuel == 0 {
@@ -179,6 +184,8 @@ type configure struct {
 	identity []string
 	bodiless []string
 	refused  string
+	answer   []byte // the whole result
+	fuel     uint64 // that it took
 }
 
 // Encode writes the config.
@@ -198,6 +205,7 @@ func (c *configure) Decode(result []byte) error {
 	if err != nil {
 		return err
 	}
+	c.answer = bytes.Clone(result)
 	if r.Has(abi.ResultError) {
 		c.refused = string(r.Bytes(abi.ResultError))
 		if c.refused == "" {
@@ -214,7 +222,7 @@ func (p *Policy) learn(in *instance) error {
 	fault := func(format string, args ...any) error {
 		return &Error{Plugin: p.name, Hook: abi.HookConfigure, Kind: KindResult, Err: fmt.Errorf(format, args...)}
 	}
-	p.identity = in.configured.identity
+	p.identity, p.configured = in.configured.identity, in.configured
 	for _, s := range p.identity {
 		if _, _, err := abi.ParseSelector([]byte(s)); err != nil {
 			return fault("identity: %w", err)

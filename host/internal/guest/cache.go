@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,11 +21,19 @@ import (
 // by a checksum, but not the offsets beside it, and refuses a module whose file is damaged
 // rather than compile it anew: so each file gets a checksum of our own beside it, and what
 // does not fit it is removed before wazero looks.
-type diskCache struct{ dir string }
+type diskCache struct {
+	dir string
+
+	mu     sync.Mutex
+	sealed map[string]bool // the files that need no look any more
+}
 
 const (
 	sumSuffix     = ".sum"
 	cacheMaxBytes = 1 << 30
+	// cacheMaxFiles keeps a gateway that compiles ever new modules from looking through ever
+	// more files: beyond it the oldest half goes, without harm to what runs.
+	cacheMaxFiles = 2000
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -43,7 +52,7 @@ func openDiskCache(dir string) (*diskCache, error) {
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
 		return nil, fmt.Errorf("open compilation cache: %q may be written by others: got mode %v, want 0700", dir, mode)
 	}
-	c := &diskCache{dir: dir}
+	c := &diskCache{dir: dir, sealed: make(map[string]bool)}
 	return c, c.sweep()
 }
 
@@ -90,25 +99,51 @@ func (c *diskCache) sweep() error {
 	return nil
 }
 
-// seal writes the checksums of files that have none: those that wazero just wrote.
+// seal writes the checksums of files that have none: those that wazero just wrote. It is
+// safe for concurrent use.
 func (c *diskCache) seal() error {
-	list, err := c.entries()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || c.sealed[path] || strings.HasSuffix(path, sumSuffix) || strings.HasSuffix(path, ".tmp") {
+			return err
+		}
+		if _, err := os.Stat(path + sumSuffix); err != nil {
+			sum, err := entry{path: path}.sum()
+			if errors.Is(err, fs.ErrNotExist) { // another gateway removed it
+				return nil
+			}
+			if err == nil {
+				err = os.WriteFile(path+sumSuffix, sum, 0o600)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		c.sealed[path] = true
+		return nil
+	})
+	if err == nil && len(c.sealed) > cacheMaxFiles {
+		err = c.halve()
+	}
 	if err != nil {
 		return fmt.Errorf("seal compilation cache: %w", err)
 	}
-	for _, e := range list {
-		if _, err := os.Stat(e.path + sumSuffix); err == nil || strings.HasSuffix(e.path, ".tmp") {
-			continue
-		}
-		sum, err := e.sum()
-		if err == nil {
-			err = os.WriteFile(e.path+sumSuffix, sum, 0o600)
-		}
-		if err != nil {
-			return fmt.Errorf("seal compilation cache: %w", err)
-		}
-	}
 	return nil
+}
+
+// halve removes the oldest files.
+func (c *diskCache) halve() error {
+	list, err := c.entries()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.used.UnixNano(), b.used.UnixNano()) })
+	for _, e := range list[:len(list)/2] {
+		err = errors.Join(err, e.remove())
+	}
+	clear(c.sealed) // those that are left are found again
+	return err
 }
 
 // clear removes all native code.

@@ -3,11 +3,13 @@ package guest_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -64,6 +66,27 @@ func TestCacheIsRead(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before.ModTime(), after.ModTime(), "not written again")
 	require.Empty(t, c.log.String())
+}
+
+// A gateway that compiles ever new modules does not keep all of them for ever.
+func TestCacheOfManyFiles(t *testing.T) {
+	c := newCached(t)
+	engine := c.engine()
+	old := time.Now().Add(-time.Hour)
+	for i := range 2000 {
+		file := filepath.Join(c.dir, fmt.Sprint(i))
+		require.NoError(t, os.WriteFile(file, []byte("code"), 0o600))
+		require.NoError(t, os.Chtimes(file, old, old))
+	}
+	p := bind(c, engine, c.wasm, guest.Binding{})
+	_, err := p.Call(context.Background(), hook, &ask{hook: hook})
+	require.NoError(t, err)
+	require.Len(t, c.files(false), 1001)
+	require.Len(t, c.files(true), 1001)
+	require.Empty(t, c.log.String())
+	_, err = os.Stat(c.files(false)[1000]) // the new one, in a folder of wazero's
+	require.NoError(t, err)
+	require.NotEqual(t, c.dir, filepath.Dir(c.files(false)[1000]))
 }
 
 func TestDamagedCache(t *testing.T) {

@@ -146,7 +146,7 @@ func logWrite(in *instance, words []uint64) {
 	}
 	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	in.charge(int64(min(len(line), maxLine)))
-	in.p.host.line(levels[min(uint32(words[0]), 3)], line)
+	in.line(levels[min(uint32(words[0]), 3)], line)
 }
 
 func kvGet(in *instance, words []uint64) {
@@ -159,7 +159,7 @@ func kvGet(in *instance, words []uint64) {
 		status64(words, status)
 		return
 	}
-	value, ok := in.p.host.powers.KV.Get(in.p.host.plugin, key)
+	value, ok := in.powers.KV.Get(in.p.host.plugin, key)
 	if !ok {
 		status64(words, abi.StatusNotFound)
 		return
@@ -179,7 +179,7 @@ func kvSet(in *instance, words []uint64) {
 		status = abi.StatusLimit
 	default:
 		in.charge(int64(len(value) >> 3))
-		if !in.p.host.powers.KV.Set(in.p.host.plugin, key, value, time.Duration(ttl)*time.Millisecond) {
+		if !in.powers.KV.Set(in.p.host.plugin, key, value, time.Duration(ttl)*time.Millisecond) {
 			status = abi.StatusLimit
 		}
 	}
@@ -189,7 +189,7 @@ func kvSet(in *instance, words []uint64) {
 func kvDelete(in *instance, words []uint64) {
 	key, status := in.key(words[0], words[1])
 	if status == abi.StatusOK {
-		in.p.host.powers.KV.Delete(in.p.host.plugin, key)
+		in.powers.KV.Delete(in.p.host.plugin, key)
 	}
 	status32(words, status)
 }
@@ -230,10 +230,10 @@ func (in *instance) secret(at, length uint64) ([]byte, abi.Status) {
 		return nil, abi.StatusBadArgument
 	case !in.p.host.grants.secret(name):
 		return nil, abi.StatusNotGranted
-	case in.p.host.powers.Secrets == nil:
+	case in.powers.Secrets == nil:
 		return nil, abi.StatusUnavailable
 	}
-	secret, ok := in.p.host.powers.Secrets(string(name))
+	secret, ok := in.powers.Secrets(string(name))
 	if !ok {
 		return nil, abi.StatusNotFound
 	}
@@ -280,12 +280,12 @@ func jwksVerify(in *instance, words []uint64) {
 		status = abi.StatusInvalid
 	case !in.p.host.grants.keySet(url):
 		status = abi.StatusNotGranted
-	case in.p.host.powers.JWKS == nil:
+	case in.powers.JWKS == nil:
 		status = abi.StatusUnavailable
 	default:
 		in.charge(verifyFuel)
 		// The token is copied: the guest's memory must not be held by who may wait.
-		status = in.p.host.powers.JWKS.Verify(in.ctx.Context, string(url), []byte(string(token)))
+		status = in.powers.JWKS.Verify(in.ctx.Context, string(url), []byte(string(token)))
 	}
 	status32(words, status)
 }
@@ -295,6 +295,15 @@ const maxLine = 1024
 
 // maxLines is how many lines of one policy reach the log in a second.
 const maxLines = 100
+
+// line gives a line of the guest's to who wants it, or logs it.
+func (in *instance) line(level slog.Level, line []byte) {
+	if to := in.powers.Line; to != nil {
+		to(level, strings.ToValidUTF8(string(line[:min(len(line), maxLine)]), "\uFFFD"))
+		return
+	}
+	in.p.host.line(level, line)
+}
 
 // line logs a line of the guest's.
 func (h *hostState) line(level slog.Level, line []byte) {

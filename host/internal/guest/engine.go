@@ -55,6 +55,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
+// Powers are what the capabilities of its policies reach.
+func (e *Engine) Powers() Powers { return e.options.Powers }
+
 func (e *Engine) openCache(dir string) error {
 	disk, err := openDiskCache(dir)
 	if err != nil {

@@ -46,3 +46,6 @@ func (e *Error) Error() string {
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// TrapKind is the kind, for case files.
+func (e *Error) TrapKind() string { return string(e.Kind) }

@@ -234,7 +234,7 @@ type Sandbox struct {
 
 // New makes an instance and runs its start function. The error is an [*Error].
 func (s *Sandboxes) New(ctx context.Context, data any) (*Sandbox, error) {
-	in := &instance{p: s.p, linear: &linear{limit: s.p.memory}}
+	in := &instance{p: s.p, powers: &s.p.host.powers, linear: &linear{limit: s.p.memory}}
 	in.ctx.in = in
 	in.sandbox = &Sandbox{Data: data, in: in, functions: map[string]api.Function{}}
 	if err := in.instantiate(ctx); err != nil {

@@ -17,6 +17,7 @@ import (
 // instance is one guest. It belongs to one goroutine at a time.
 type instance struct {
 	p      *Policy
+	powers *Powers // what capabilities reach, never nil
 	mod    api.Module
 	mem    api.Memory
 	linear *linear
@@ -58,7 +59,7 @@ func (c *hostContext) Value(any) any { return nil }
 
 // newInstance instantiates, starts and configures a guest.
 func (p *Policy) newInstance(ctx context.Context) (in *instance, err error) {
-	in = &instance{p: p, linear: &linear{limit: p.memory}}
+	in = &instance{p: p, powers: &p.host.powers, linear: &linear{limit: p.memory}}
 	in.ctx.in = in
 	if err := in.instantiate(ctx); err != nil {
 		in.close()
@@ -134,9 +135,11 @@ func (in *instance) boot(ctx context.Context) error {
 	if _, ok := in.p.module.hooks[abi.HookConfigure]; !ok {
 		return nil
 	}
-	if _, err := in.call(ctx, abi.HookConfigure, &in.configured, loadFuel); err != nil {
+	used, err := in.call(ctx, abi.HookConfigure, &in.configured, loadFuel)
+	if err != nil {
 		return err
 	}
+	in.configured.fuel = used
 	if r := in.configured.refused; r != "" {
 		return in.fault(abi.HookConfigure, KindConfig, errors.New(r))
 	}
@@ -213,13 +216,21 @@ func (in *instance) trapped(h abi.Hook, err error, left int64) error {
 	in.broken = true
 	switch {
 	case left < 0:
-		return in.fault(h, KindFuel, errors.New("the call used up its fuel"))
+		return in.fault(h, KindFuel, outOf("the call used up its fuel", err))
 	case int32(in.stack.Get()) < 0 || strings.Contains(err.Error(), "stack overflow"):
-		return in.fault(h, KindStack, errors.New("the call recursed too deeply"))
+		return in.fault(h, KindStack, outOf("the call recursed too deeply", err))
 	case in.linear.refused:
-		return in.fault(h, KindMemory, fmt.Errorf("memory cap of %d bytes: %w", in.linear.limit, in.said(err)))
+		return in.fault(h, KindMemory, fmt.Errorf("memory cap of %d bytes: %w", in.linear.limit, in.said(traced("", err))))
 	}
-	return in.fault(h, KindTrap, in.said(err))
+	return in.fault(h, KindTrap, in.said(traced("", err)))
+}
+
+// outOf is a limit that a call ran into, and where; without an error the host's work did.
+func outOf(limit string, err error) error {
+	if err == nil {
+		return errors.New(limit)
+	}
+	return traced(limit, err)
 }
 
 // said adds the guest's last words, which runtimes write before they trap.

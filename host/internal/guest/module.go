@@ -281,5 +281,11 @@ func (m *Module) Hooks() []abi.Hook {
 // Imports are the capabilities that the module imports, each as import module and name.
 func (m *Module) Imports() []string { return m.imports }
 
+// Share is the module for one more owner, who releases it too.
+func (m *Module) Share() *Module {
+	m.retain()
+	return &Module{m.compiled, m.id}
+}
+
 // Release gives the module back; it must be called once.
 func (m *Module) Release() { m.compiled.release() }

@@ -67,10 +67,15 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Powers.KV == nil {
-		o.Powers.KV = NewKV(o.Now)
-	}
+	o.Powers = o.Powers.withKV(o.Now)
 	return o
+}
+
+func (p Powers) withKV(now func() time.Time) Powers {
+	if p.KV == nil {
+		p.KV = NewKV(now)
+	}
+	return p
 }
 
 // Powers are what the host lends to capabilities. A nil power answers unavailable, but a
@@ -82,14 +87,23 @@ type Powers struct {
 	// Secrets looks a secret up by name; false is none.
 	Secrets func(name string) ([]byte, bool)
 	JWKS    JWKS
+	// Line gets the guest's lines, cut and valid UTF-8, instead of the log; nil is the log.
+	Line func(level slog.Level, line string)
 }
 
 // HTTP makes outbound calls.
 type HTTP interface {
 	// Do makes one call, following no redirect. The context has the call's deadline. An
-	// error is the transport's; any status is an answer.
+	// error is the transport's; any status is an answer. The guest reads a [StatusError] as
+	// its status, a passed deadline as timeout, and every other error as unavailable.
 	Do(ctx context.Context, c Outbound) (Answer, error)
 }
+
+// StatusError is an error that the guest reads as that very status.
+type StatusError abi.Status
+
+// Error names the status.
+func (e StatusError) Error() string { return abi.Status(e).String() }
 
 // Outbound is one call to a host that the policy grants.
 type Outbound struct {

@@ -30,11 +30,13 @@ func httpCall(in *instance, words []uint64) {
 	}
 	ctx, cancel := context.WithTimeout(in.ctx.Context, timeout)
 	defer cancel()
-	answer, err := in.p.host.powers.HTTP.Do(ctx, call)
+	answer, err := in.powers.HTTP.Do(ctx, call)
 	if err != nil {
 		in.p.host.log.Debug("outbound call of a plugin failed", "url", call.URL, "error", err)
 		status := abi.StatusUnavailable
-		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+		if named, ok := errors.AsType[StatusError](err); ok {
+			status = abi.Status(named)
+		} else if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 			status = abi.StatusTimeout
 		}
 		status64(words, status)
@@ -79,7 +81,7 @@ func (in *instance) outbound(record []byte, room int) (c Outbound, timeout time.
 		}
 		c.Headers = append(c.Headers, Header{string(name), string(value)})
 	}
-	if in.p.host.powers.HTTP == nil {
+	if in.powers.HTTP == nil {
 		return c, 0, abi.StatusUnavailable
 	}
 	timeout = defaultCallTime

@@ -14,19 +14,20 @@ const maxHooks = int(abi.HookObserve) + 1
 
 // Policy is a bound plugin with its pool of instances. It is safe for concurrent use.
 type Policy struct {
-	name     string
-	module   *compiled
-	config   []byte
-	fuel     uint64
-	memory   uint64
-	most     int // instances at once
-	fresh    bool
-	image    *image // nil when not fresh, or not portable
-	host     hostState
-	identity []string
-	masks    [maxHooks]abi.Mask
-	has      [maxHooks]bool
-	create   func(context.Context) (*instance, error) // makes an instance
+	name       string
+	module     *compiled
+	config     []byte
+	fuel       uint64
+	memory     uint64
+	most       int // instances at once
+	fresh      bool
+	image      *image // nil when not fresh, or not portable
+	host       hostState
+	identity   []string
+	configured configure // of the first instance
+	masks      [maxHooks]abi.Mask
+	has        [maxHooks]bool
+	create     func(context.Context) (*instance, error) // makes an instance
 
 	mu      sync.Mutex
 	free    []*instance      // idle, the last used at the end: it is warm
@@ -60,6 +61,22 @@ func (p *Policy) Mask(h abi.Hook) abi.Mask {
 // Identity is the selectors that make the identity of the policy's verdicts.
 func (p *Policy) Identity() []string { return p.identity }
 
+// Configured is the result record of the configure hook, empty when the plugin exports none
+// or said nothing, and the fuel it took.
+func (p *Policy) Configured() (result []byte, fuelUsed uint64) {
+	return p.configured.answer, p.configured.fuel
+}
+
+// Memory is how many bytes of linear memory the idle instances have.
+func (p *Policy) Memory() (bytes uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range p.free {
+		bytes += in.linear.size
+	}
+	return bytes
+}
+
 // Stats is how many instances there are, and how many of them are idle.
 func (p *Policy) Stats() (instances, idle int) {
 	p.mu.Lock()
@@ -72,6 +89,12 @@ func (p *Policy) Stats() (instances, idle int) {
 // one until ctx ends. ctx also bounds what the guest does in host calls; its CPU is bounded
 // by fuel alone.
 func (p *Policy) Call(ctx context.Context, h abi.Hook, c Call) (fuelUsed uint64, err error) {
+	return p.CallWith(ctx, h, c, nil)
+}
+
+// CallWith is Call with what this one call's capabilities reach, a KV among it; nil is the
+// policy's.
+func (p *Policy) CallWith(ctx context.Context, h abi.Hook, c Call, powers *Powers) (fuelUsed uint64, err error) {
 	if !p.Has(h) {
 		return 0, &Error{Plugin: p.name, Hook: h, Kind: KindModule, Err: errors.New("the plugin does not export this hook")}
 	}
@@ -81,6 +104,9 @@ func (p *Policy) Call(ctx context.Context, h abi.Hook, c Call) (fuelUsed uint64,
 			return 0, e
 		}
 		return 0, &Error{Plugin: p.name, Hook: h, Kind: KindBusy, Err: err}
+	}
+	if powers != nil {
+		in.powers = powers
 	}
 	defer p.release(in) // also when the caller's Encode or Decode panics
 	return in.call(ctx, h, c, p.fuel)
@@ -170,6 +196,7 @@ func (p *Policy) forget(wait chan *instance) bool {
 // release gives an instance back after a call, which leaves nothing behind in one that is
 // fresh; one that cannot be used again is closed.
 func (p *Policy) release(in *instance) {
+	in.powers = &p.host.powers
 	if !in.renew() {
 		in.close()
 		in = nil

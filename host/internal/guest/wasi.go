@@ -228,7 +228,7 @@ func (o *output) flush(in *instance) {
 	if o.first == "" && o.level >= slog.LevelWarn {
 		o.first = strings.ToValidUTF8(string(line), "\uFFFD")
 	}
-	in.p.host.line(o.level, line)
+	in.line(o.level, line)
 }
 
 // wasiExit ends the guest.

@@ -22,6 +22,8 @@ type Options struct {
 	Access *AccessLog
 	// Certificates are asked at each scrape; nil has none.
 	Certificates func() []Certificate
+	// Rollouts are asked at each scrape; nil has none.
+	Rollouts func() []Rollout
 	// Gauges are asked at each scrape; the name follows "wasmgate_". May be nil.
 	Gauges []Gauge
 }
@@ -43,13 +45,17 @@ type Observer struct {
 	registry *prometheus.Registry
 	access   *AccessLog
 	certs    func() []Certificate
+	rollouts func() []Rollout
 
 	mu      sync.Mutex
 	routes  map[RouteKey]*RouteMetrics
 	plugins map[pluginKey]*PluginMetrics
 	traps   map[trapKey]*atomic.Int64
 	refused map[string]*atomic.Int64
-	custom  custom
+	// returned are new versions that were taken back, by plugin.
+	returned map[string]*atomic.Int64
+	recorded map[recordedKey]*atomic.Int64
+	custom   custom
 
 	connections       atomic.Int64
 	reloads           [2]atomic.Int64 // failure, success
@@ -60,9 +66,9 @@ type Observer struct {
 // New makes an Observer with a registry of its own.
 func New(o Options) *Observer {
 	ob := &Observer{
-		registry: prometheus.NewRegistry(), access: o.Access, certs: o.Certificates,
+		registry: prometheus.NewRegistry(), access: o.Access, certs: o.Certificates, rollouts: o.Rollouts,
 		routes: map[RouteKey]*RouteMetrics{}, plugins: map[pluginKey]*PluginMetrics{},
-		traps: map[trapKey]*atomic.Int64{}, refused: map[string]*atomic.Int64{},
+		traps: map[trapKey]*atomic.Int64{}, refused: map[string]*atomic.Int64{}, returned: map[string]*atomic.Int64{}, recorded: map[recordedKey]*atomic.Int64{},
 		custom: custom{metrics: map[customKey]*CustomMetric{}, perOne: map[string]int{}, families: map[string]CustomKind{}},
 	}
 	version := o.Version
@@ -146,7 +152,7 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 	o.mu.Lock()
 	routes := slices.Collect(maps.Values(o.routes))
 	plugins := slices.Collect(maps.Values(o.plugins))
-	traps, refused := maps.Clone(o.traps), maps.Clone(o.refused)
+	traps, refused, returned, recorded := maps.Clone(o.traps), maps.Clone(o.refused), maps.Clone(o.returned), maps.Clone(o.recorded)
 	defined := slices.Collect(maps.Values(o.custom.metrics))
 	o.mu.Unlock()
 	for _, r := range routes {
@@ -161,8 +167,14 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 	for k, v := range traps {
 		count(ch, descTraps, v.Load(), k.plugin, k.kind)
 	}
+	for k, v := range recorded {
+		count(ch, descRecorded, v.Load(), k.plugin, k.outcome)
+	}
 	for k, v := range refused {
 		count(ch, descRefused, v.Load(), k)
+	}
+	for k, v := range returned {
+		count(ch, descReturned, v.Load(), k)
 	}
 	for i, result := range []string{"failure", "success"} {
 		ch <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(o.reloads[i].Load()), result)
@@ -177,6 +189,9 @@ func (o *Observer) Collect(ch chan<- prometheus.Metric) {
 	}
 	if o.certs != nil {
 		collectCertificates(ch, o.certs())
+	}
+	if o.rollouts != nil {
+		collectRollouts(ch, o.rollouts())
 	}
 }
 
@@ -241,11 +256,14 @@ var (
 	descFuel         = desc("plugin_fuel_total", "Charged instructions.", "plugin", "hook")
 	descTraps        = desc("plugin_traps_total", "Calls that ended in a trap; the instance was thrown away.", "plugin", "kind")
 
+	descRecorded      = desc("recordings_total", "Calls that were to be recorded, by what became of them.", "plugin", "outcome")
 	descRefused       = desc("refused_total", "Requests refused before any route.", "reason")
 	descConnections   = desc("connections", "Open client connections.")
 	descReloads       = desc("config_reloads_total", "Loads of the configuration.", "result")
 	descReloadSuccess = desc("config_last_reload_success", "1 when the last load succeeded.")
 	descReloadTime    = desc("config_last_reload_timestamp_seconds", "When a load last succeeded.")
+	descRollout       = desc("rollout_decisions_total", "Decisions of the old and the new version of a plugin since its rollout began.", "plugin", "version", "outcome")
+	descReturned      = desc("rollouts_returned_total", "New versions that left their bounds and were taken back.", "plugin")
 	descCertificate   = desc("tls_cert_not_after_seconds", "End of the certificate that serves the name; 0 when there is none.", "name")
 	descDropped       = desc("access_log_dropped_total", "Access log lines that were lost.", "reason")
 )

@@ -9,6 +9,14 @@ import (
 
 type pluginKey struct{ plugin, hook string }
 
+type recordedKey struct{ plugin, outcome string }
+
+// Recorded counts a call of a plugin that was to be recorded. outcome is a constant of the
+// program.
+func (o *Observer) Recorded(plugin, outcome string) {
+	counter(o, o.recorded, recordedKey{plugin, outcome}).Add(1)
+}
+
 type trapKey struct{ plugin, kind string }
 
 // PluginMetrics counts the calls of one hook of one plugin. It is safe for concurrent use.

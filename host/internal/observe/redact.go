@@ -91,3 +91,10 @@ func unhex(c byte) int {
 
 // isJWT tells whether v starts like a JSON object in base64url and has three parts.
 func isJWT(v string) bool { return strings.HasPrefix(v, "eyJ") && strings.Count(v, ".") >= 2 }
+
+// SecretQuery tells of the name of a query parameter, as it stands in a raw query, whether its
+// value is a secret when those of names are.
+func SecretQuery(names []string) func(name string) bool {
+	r := newRedactor(names)
+	return r.secret
+}

@@ -3,7 +3,9 @@ package openapi
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -15,6 +17,8 @@ var (
 	pluginForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,127}$`)
 	hashForm     = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 	upstreamForm = regexp.MustCompile(`^(https?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$`)
+	digestForm   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	recordForm   = regexp.MustCompile(`^((header|response_header|param|path_param|cookie|context|stage_variable|claim)\.[^\x00-\x20]{1,128}|principal|api_key_id|source_ip|body|response_body|config)$`)
 	keyForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}$`)
 )
 
@@ -38,10 +42,14 @@ func (l *loader) lost(at model.Position) model.Policy {
 
 func (l *loader) policy(item document.Value) model.Policy {
 	before := l.doc.Count()
-	item.Only("plugin", "config", "grants", "on_error", "isolation", "fuel", "memory")
+	item.Only("plugin", "source", "digest", "config", "grants", "on_error", "isolation", "fuel", "memory", "record")
 	item.Require("plugin")
 	p := model.Policy{Position: item.Position()}
 	p.Plugin = item.Field("plugin").Match(pluginForm, "a plugin's id: lower-case letters, digits and _.-")
+	var sourced bool
+	if p.Source, p.Digest, sourced = source(item); !sourced {
+		p.Plugin = "" // it is not the one of that name elsewhere
+	}
 	beforeConfig := l.doc.Count()
 	if p.Config = item.Field("config").JSON(); l.doc.Count() > beforeConfig {
 		p.Config = nil
@@ -55,7 +63,55 @@ func (l *loader) policy(item document.Value) model.Policy {
 	p.Isolation = item.Field("isolation").OneOf(model.IsolationPooled, model.IsolationFresh)
 	p.Fuel = uint64(item.Field("fuel").Int(1000, 1e15))
 	p.Memory = uint64(item.Field("memory").Size(64<<10, 4<<30))
+	p.Record = record(item.Field("record"))
 	return p
+}
+
+// source reads where a module is, and what it must be. A relative file starts where the
+// document is. What comes by https has a digest: nothing else would say what it is.
+func source(item document.Value) (s model.Source, digest string, ok bool) {
+	at := item.Field("source")
+	digest = item.Field("digest").Match(digestForm, `"sha256:" and 64 lower-case hexadecimal digits`)
+	if !at.Exists() {
+		return s, digest, true
+	}
+	text := at.Text()
+	if !at.IsText() {
+		return s, digest, false // told by Text
+	}
+	s, err := model.ParseSource(text)
+	if bad, ok := errors.AsType[*model.SourceError](err); ok {
+		at.Report("", bad.Want)
+		return model.Source{}, digest, false
+	}
+	if s.Scheme == model.SourceHTTPS && !item.Field("digest").Exists() {
+		at.Report("an https source without a digest", "a digest beside it: the module's, as sha256sum prints it")
+	}
+	return s.Under(filepath.Dir(item.Position().File)), digest, true
+}
+
+// record reads what is recorded: all calls, up to 60 a minute, unless it says otherwise.
+func record(v document.Value) *model.Record {
+	if !v.Exists() {
+		return nil
+	}
+	v.Only("sample", "max", "redact", "reveal")
+	r := &model.Record{Sample: 1, Max: 60}
+	if s := v.Field("sample"); s.Exists() {
+		r.Sample = s.Float(0, 1)
+	}
+	if m := v.Field("max"); m.Exists() {
+		r.Max = int(m.Int(1, 6000))
+	}
+	r.Redact, r.Reveal = selectors(v.Field("redact")), selectors(v.Field("reveal"))
+	return r
+}
+
+func selectors(v document.Value) (list []string) {
+	for each := range v.Elements() {
+		list = append(list, each.Match(recordForm, "header.NAME, response_header.NAME, param.NAME, path_param.NAME, cookie.NAME, context.NAME, stage_variable.NAME, claim.NAME, principal, api_key_id, source_ip, body, response_body or config"))
+	}
+	return list
 }
 
 func grants(v document.Value) model.Grants {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
 	"github.com/wasmgate/wasmgate/host/internal/http1"
@@ -116,6 +117,7 @@ func (r *request) filterRequest() error {
 }
 
 func (r *request) filterOne(p *Policy) error {
+	start := time.Now()
 	stream, err := p.Filter.Open(r.x.Context, FilterFacts{Exchange: r.x, Route: r.route.Key, API: r.route.API.ID,
 		Host: r.route.Host, Principal: r.principal})
 	if err != nil {
@@ -129,6 +131,7 @@ func (r *request) filterOne(p *Policy) error {
 		h.Body = client
 	}
 	err = stream.Request(r.x.Context, &h)
+	p.Tally.took(time.Since(start))
 	switch {
 	case errors.Is(err, exchange.ErrReplied):
 		r.replied(f)
@@ -146,6 +149,7 @@ func (r *request) filterOne(p *Policy) error {
 		r.replaceBody(client, &h)
 		return nil
 	}
+	p.Tally.decided(false)
 	r.takeHead(&h, target)
 	f.body = r.replaceBody(client, &h)
 	return nil
@@ -262,6 +266,7 @@ func (r *request) replied(f *filtering) {
 	}
 	r.x.Response.Reset()
 	f.stream.Reply(&r.x.Response)
+	f.policy.Tally.decided(r.x.Response.Status >= 400)
 	r.reason = "plugin " + f.policy.Name + " replied"
 }
 
@@ -364,6 +369,7 @@ func (r *request) filterFailed(p *Policy, err error) error {
 		return problem.New(problem.RequestTimeout, err)
 	}
 	r.reason = err.Error()
+	p.Tally.failed()
 	r.p.observer.PluginFailed(p.Name, "filter")
 	r.p.log.Warn("plugin failed", "plugin", p.Name, "hook", "filter",
 		"route", r.route.Key, "api", r.route.API.ID, "request_id", string(r.x.ID[:]), "error", err)

@@ -217,7 +217,7 @@ func (r *request) throttle() error {
 }
 
 func (r *request) draw(s *Policy, b *bucket) {
-	r.buf = append(r.buf[:0], s.ID[:]...)
+	r.buf = append(r.buf[:0], s.Buckets[:]...)
 	r.buf = appendPart(r.buf, b.name)
 	r.buf = b.key.appendTuple(r.buf, r)
 	d := throttle.Draw{Rate: b.rate, Burst: b.burst, Cost: b.cost}

@@ -164,11 +164,13 @@ func (r *request) serve() error {
 		if !r.findPreflighted() {
 			return missing
 		}
+		r.keepOrigin()
 		if err := r.guard(); err != nil {
 			return err
 		}
 		return missing // no guard answered
 	}
+	r.keepOrigin()
 	if err := r.admit(); err != nil {
 		return err
 	}
@@ -192,7 +194,7 @@ func (r *request) find() error {
 	x := r.x
 	result := r.snap.Table.Lookup(x.Authority, x.Method, x.Target, &r.match)
 	if result == route.Found {
-		r.route, r.path = r.match.Route.Value, r.match.Path
+		r.route, r.path = r.match.Route.Value.serving(x), r.match.Path
 		return nil
 	}
 	r.path = x.Target
@@ -222,7 +224,7 @@ func (r *request) findPreflighted() bool {
 	if r.snap.Table.Lookup(x.Authority, text(method), x.Target, &r.match) != route.Found {
 		return false
 	}
-	r.route, r.path = r.match.Route.Value, r.match.Path
+	r.route, r.path = r.match.Route.Value.serving(x), r.match.Path
 	return true
 }
 
@@ -266,6 +268,9 @@ func (r *request) cacheKey(v value) [32]byte {
 	b := r.buf[:0]
 	for _, s := range [...]string{r.route.API.ID, r.route.API.Stage, r.route.Key, cmp.Or(r.authority, r.x.Authority), r.path} {
 		b = appendPart(b, s)
+	}
+	if r.route.Variant != "" {
+		b = appendPart(b, r.route.Variant)
 	}
 	r.buf = v.appendTuple(b, r)
 	return sha256.Sum256(r.buf)

@@ -26,6 +26,30 @@ type call struct {
 // Decode reads the guest's answer.
 func (c *call) Decode(result []byte) error { return c.plan.decode(c.step.hook, result) }
 
+// keepOrigin keeps the header of a request that is recorded, from which policies may remove
+// credentials that others have copied elsewhere by then.
+func (r *request) keepOrigin() {
+	if r.route.recorded {
+		r.origin = new(exchange.Header)
+		r.x.Header.CopyTo(r.origin)
+	}
+}
+
+// Origin is the request as it came in, for who records the call: its id, its raw query, and
+// by field its header and path parameters.
+func (c *call) Origin(field func(of string, name, value []byte)) (id, query string) {
+	r := c.r
+	if r.origin != nil {
+		for name, value := range r.origin.All() {
+			field("header", name, value)
+		}
+	}
+	for _, p := range r.pathParams() {
+		field("path_param", []byte(p.Name), []byte(p.Value))
+	}
+	return string(r.x.ID[:]), string([]byte(r.x.Query))
+}
+
 // readBodies takes what the hook wants of the bodies into memory, before the guest is
 // taken out of its pool: a slow client must not hold one.
 func (r *request) readBodies(s *step) error {

@@ -39,7 +39,8 @@ type request struct {
 	ip           string
 	ipBytes      []byte
 
-	filters []filtering // those that the request has passed
+	origin  *exchange.Header // as the request came in; nil when no policy of the route is recorded
+	filters []filtering      // those that the request has passed
 
 	plans  []*plan // of this request alone; the first used are taken
 	used   int
@@ -152,6 +153,18 @@ func (r *request) setState(p *Policy, state []byte) {
 // resolve is the plan that holds for r at s: a kept one, or what the guest says now. A
 // nil plan means that the policy is skipped.
 func (r *request) resolve(s *step) (*plan, error) {
+	if s.tally == nil {
+		return r.decide(s)
+	}
+	p, err := r.decide(s)
+	if p != nil {
+		s.tally.decided(p.decision == abi.DecisionDeny)
+	}
+	return p, err
+}
+
+// decide is resolve without the count.
+func (r *request) decide(s *step) (*plan, error) {
 	if p := s.static.Load(); p != nil {
 		return p, nil
 	}
@@ -225,10 +238,14 @@ func (r *request) ask(s *step) (*plan, error) {
 	if err := r.readBodies(s); err != nil {
 		return nil, err
 	}
-	if err := s.policy.Plugin.Call(r.x.Context, s.hook, c); err != nil {
-		return nil, err
+	if s.tally == nil {
+		err := s.policy.Plugin.Call(r.x.Context, s.hook, c)
+		return c.plan, err
 	}
-	return c.plan, nil
+	start := time.Now()
+	err := s.policy.Plugin.Call(r.x.Context, s.hook, c)
+	s.tally.took(time.Since(start))
+	return c.plan, err
 }
 
 // failed turns what went wrong with a plugin into what the policy's on_error says: nil to
@@ -241,6 +258,7 @@ func (r *request) failed(s *step, err error) error {
 		return problem.New(problem.RequestTooLarge, fmt.Errorf("plugin %q: %w", s.policy.Name, room))
 	}
 	r.reason = err.Error()
+	s.tally.failed()
 	r.p.observer.PluginFailed(s.policy.Name, s.hook.String())
 	r.p.log.Warn("plugin failed", "plugin", s.policy.Name, "hook", s.hook.String(),
 		"route", r.route.Key, "api", r.route.API.ID, "request_id", string(r.x.ID[:]), "error", err)

@@ -38,9 +38,14 @@ type Route struct {
 	Cache *cache.Group
 	// Metrics count the route's requests.
 	Metrics *observe.RouteMetrics
+	// Canaries serve part of the requests otherwise; the first that takes one serves it.
+	Canaries []Canary
+	// Variant keeps the stored answers of a canary apart from the route's; empty is the route.
+	Variant string
 
-	steps   [abi.HookObserve + 1][]step
-	filters []*Policy
+	recorded bool // by any policy
+	steps    [abi.HookObserve + 1][]step
+	filters  []*Policy
 	// wantsResponseBody keeps the upstream from compressing what a hook must read.
 	wantsResponseBody bool
 }
@@ -56,11 +61,18 @@ type Policy struct {
 	ID [32]byte
 	// Name is the plugin's id, for logs.
 	Name string
+	// Recorded says that Plugin records calls: they can tell the request's origin.
+	Recorded bool
 	// OnError is model.OnErrorDeny, OnErrorSkip or OnErrorFail; empty is fail.
 	OnError string
 	// Constant tells whether an upstream's host stands in the policy's config or grants,
 	// so that the operator wrote it. nil is never.
 	Constant func(host string) bool
+	// Buckets names the owner of the policy's token buckets; the zero value is ID. Two
+	// versions of a plugin that serve beside each other draw from the same ones.
+	Buckets [32]byte
+	// Tally counts the policy's decisions; nil is nobody.
+	Tally *Tally
 
 	identity []selector
 }
@@ -92,6 +104,7 @@ type step struct {
 	mask   abi.Mask
 	route  *Route
 	static atomic.Pointer[plan]
+	tally  *Tally
 	// scopes says which identity scopes the plugin has used here, so that routes whose
 	// verdicts are never kept pay for no look-up.
 	scopes atomic.Uint32
@@ -99,6 +112,9 @@ type step struct {
 
 // NewPolicy compiles p's identity selectors; p.Plugin or p.Filter must be set.
 func NewPolicy(p Policy) (*Policy, error) {
+	if p.Buckets == [32]byte{} {
+		p.Buckets = p.ID
+	}
 	if p.Plugin == nil {
 		return &p, nil
 	}
@@ -117,6 +133,7 @@ func NewRoute(r Route, policies []*Policy) *Route {
 	route := &r
 	hooked := make([]*Policy, 0, len(policies))
 	for _, p := range policies {
+		route.recorded = route.recorded || p.Recorded
 		if p.Filter != nil {
 			route.filters = append(route.filters, p)
 		} else {
@@ -137,7 +154,7 @@ func NewRoute(r Route, policies []*Policy) *Route {
 		steps := make([]step, 0, n)
 		for _, p := range policies {
 			if p.Plugin.Has(hook) {
-				steps = append(steps, step{policy: p, hook: hook, mask: p.Plugin.Mask(hook), route: route})
+				steps = append(steps, step{policy: p, hook: hook, mask: p.Plugin.Mask(hook), route: route, tally: p.Tally})
 			}
 		}
 		route.steps[hook] = steps

@@ -31,7 +31,8 @@ func build(t testing.TB, name string) []byte {
 func TestExamples(t *testing.T) {
 	for name, powers := range map[string][]string{
 		"hello": nil,
-		"full":  {"wasmgate.crypto.v1 sha256", "wasmgate.jwks.v1 verify", "wasmgate.log.v1 write"},
+		"full": {"wasmgate.crypto.v1 hmac_sha256", "wasmgate.crypto.v1 sha256", "wasmgate.http.v1 call", "wasmgate.jwks.v1 verify",
+			"wasmgate.kv.v1 delete", "wasmgate.kv.v1 get", "wasmgate.kv.v1 set", "wasmgate.log.v1 write", "wasmgate.secret.v1 get"},
 		"introspect": {"wasmgate.crypto.v1 hmac_sha256", "wasmgate.http.v1 call", "wasmgate.kv.v1 get",
 			"wasmgate.kv.v1 set", "wasmgate.secret.v1 get"},
 	} {

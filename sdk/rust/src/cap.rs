@@ -1,15 +1,16 @@
 //! The capabilities: each function is one import, and one power for a reviewer.
 
-use crate::abi::import;
-use crate::Status;
+use crate::abi::{import, status};
+use crate::{Request, Status};
 
 fn done(status: i32) -> Result<(), Status> {
     if status == 0 { Ok(()) } else { Err(Status(status)) }
 }
 
-/// A length from 0, or a status. A length over the room means that nothing was written.
-fn length(answer: i64) -> Result<usize, Status> {
-    usize::try_from(answer).map_err(|_| Status(answer as i32))
+/// What was written to `out`. An answer that is longer is LIMIT: nothing was written.
+fn filled(answer: i64, out: &[u8]) -> Result<&[u8], Status> {
+    let length = usize::try_from(answer).map_err(|_| Status(answer as i32))?;
+    out.get(..length).ok_or(Status(status::LIMIT))
 }
 
 // SAFETY of every call here: pointers and lengths are of slices that live during the call.
@@ -19,14 +20,17 @@ pub fn log(level: i32, line: &str) {
     unsafe { import::log_write(level, line.as_ptr(), line.len()) }
 }
 
-/// One outbound call: a record in, a record out.
-pub fn http_call(call: &[u8], out: &mut [u8]) -> Result<usize, Status> {
-    length(unsafe { import::http_call(call.as_ptr(), call.len(), out.as_mut_ptr(), out.len()) })
+/// One outbound call, once: a record with the `http_` fields of [`crate::abi::result`], made by
+/// `Writer::new(room, 0)`. Any status of the other side is an answer.
+pub fn http_call<'a>(call: &[u8], out: &'a mut [u8]) -> Result<Request<'a>, Status> {
+    let n = unsafe { import::http_call(call.as_ptr(), call.len(), out.as_mut_ptr(), out.len()) };
+    Ok(Request::parse(filled(n, out)?).expect("malformed answer"))
 }
 
 /// Reads a stored value.
-pub fn kv_get(key: &[u8], out: &mut [u8]) -> Result<usize, Status> {
-    length(unsafe { import::kv_get(key.as_ptr(), key.len(), out.as_mut_ptr(), out.len()) })
+pub fn kv_get<'a>(key: &[u8], out: &'a mut [u8]) -> Result<&'a [u8], Status> {
+    let n = unsafe { import::kv_get(key.as_ptr(), key.len(), out.as_mut_ptr(), out.len()) };
+    filled(n, out)
 }
 
 /// Stores a value; a ttl of 0 keeps it until the host ends.
@@ -40,8 +44,9 @@ pub fn kv_delete(key: &[u8]) -> Result<(), Status> {
 }
 
 /// Reads a secret.
-pub fn secret_get(name: &str, out: &mut [u8]) -> Result<usize, Status> {
-    length(unsafe { import::secret_get(name.as_ptr(), name.len(), out.as_mut_ptr(), out.len()) })
+pub fn secret_get<'a>(name: &str, out: &'a mut [u8]) -> Result<&'a [u8], Status> {
+    let n = unsafe { import::secret_get(name.as_ptr(), name.len(), out.as_mut_ptr(), out.len()) };
+    filled(n, out)
 }
 
 /// SHA-256.

@@ -107,7 +107,11 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
+        let Some(left) = self.left.checked_sub(1) else {
+            assert!(self.rest.is_empty(), "bytes after the last pair");
+            return None;
+        };
+        self.left = left;
         let (name, value) = (u32_at(self.rest, 0) as usize, u32_at(self.rest, 4) as usize);
         let (name, rest) = self.rest[8..].split_at(name);
         let (value, rest) = rest.split_at(value);

@@ -50,7 +50,7 @@ func run(args []string, usage io.Writer) error {
 	if err != nil {
 		return err
 	}
-	packed, err := pack(wasm, manifest)
+	packed, err := abi.Pack(wasm, manifest)
 	if err != nil {
 		return err
 	}
@@ -70,26 +70,6 @@ func embed(manifest, schema []byte) ([]byte, error) {
 	}
 	head := bytes.TrimSuffix(bytes.TrimSpace(manifest), []byte("}"))
 	return fmt.Appendf(nil, `%s, "config_schema": %s}`, bytes.TrimSpace(head), small.Bytes()), nil
-}
-
-func pack(wasm, manifest []byte) ([]byte, error) {
-	var small bytes.Buffer
-	if err := json.Compact(&small, manifest); err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
-	}
-	packed, err := abi.AppendManifest(wasm, small.Bytes())
-	if err != nil {
-		return nil, err
-	}
-	m, _, err := abi.ReadManifest(packed)
-	if err != nil {
-		return nil, err
-	}
-	module, err := abi.Inspect(packed)
-	if err != nil {
-		return nil, err
-	}
-	return packed, module.Check(m)
 }
 
 // write replaces path at once: a gateway may be watching it.

@@ -88,3 +88,21 @@ func TestPack(t *testing.T) {
 		})
 	}
 }
+
+// What compilers leave for debuggers is left out; function names are not.
+func TestPackLeavesDebugOut(t *testing.T) {
+	custom := func(name string) string {
+		body := string([]byte{byte(len(name))}) + name + "content"
+		return string([]byte{0, byte(len(body))}) + body
+	}
+	packed, err := abi.Pack([]byte(string(guest)+custom(".debug_info")+custom("name")+custom("sourceMappingURL")), []byte(manifest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(packed, []byte(string(guest)+custom("name"))) || bytes.Contains(packed, []byte("debug")) || bytes.Contains(packed, []byte("sourceMapping")) {
+		t.Errorf("got %q", packed)
+	}
+	if _, err := abi.Pack([]byte("text"), []byte(manifest)); err == nil || !strings.Contains(err.Error(), "not a Wasm module") {
+		t.Errorf("got %v", err)
+	}
+}

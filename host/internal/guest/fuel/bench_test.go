@@ -29,6 +29,24 @@ func goGuest(b *testing.B) []byte {
 	return wasm
 }
 
+// branchy compiles the branchy work of a language with its toolchain.
+func branchy(b *testing.B, command ...string) []byte {
+	out := filepath.Join(b.TempDir(), "branchy.wasm")
+	cmd := exec.Command(command[0], append(command[1:], out)...)
+	cmd.Dir = "testdata/branchy"
+	compilers, err := filepath.Abs("../../../../.cache/languages/bin") // of make setup
+	require.NoError(b, err)
+	cmd.Env = append(os.Environ(), "PATH="+compilers+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	if cmd.Err != nil {
+		cmd.Path, cmd.Err = filepath.Join(compilers, command[0]), nil
+	}
+	text, err := cmd.CombinedOutput()
+	require.NoError(b, err, "%v: %s", command, text)
+	wasm, err := os.ReadFile(out)
+	require.NoError(b, err)
+	return wasm
+}
+
 // tight is loops without calls: sums, and a sum over memory.
 func tight() []byte {
 	m := &Module{Memories: [][2]int{{2, 2}}}
@@ -47,18 +65,23 @@ func tight() []byte {
 // BenchmarkOverhead compares a module with its rewritten self, in turn, and reports the
 // ratio of the least times, which a busy machine disturbs least.
 func BenchmarkOverhead(b *testing.B) {
+	work := map[string]uint64{"tokens": 2000, "sort": 50, "match_paths": 300}
 	for _, g := range []struct {
-		wasm  []byte
-		calls map[string]uint64
+		language string
+		wasm     []byte
+		calls    map[string]uint64
 	}{
-		{tight(), map[string]uint64{"sum": 100_000, "memory": 100_000, "fib": 22}},
-		{goGuest(b), map[string]uint64{"bench_json": 20, "bench_scan": 300, "bench_sort": 10}},
+		{"tight", tight(), map[string]uint64{"sum": 100_000, "memory": 100_000, "fib": 22}},
+		{"Go", goGuest(b), map[string]uint64{"bench_json": 20, "bench_scan": 300, "bench_sort": 10}},
+		{"C", branchy(b, "clang", "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-Wl,--strip-debug", "branchy.c", "-o"), work},
+		{"Rust", branchy(b, "rustc", "--target=wasm32-unknown-unknown", "-O", "-Cpanic=abort", "-Cstrip=symbols", "--crate-type=cdylib", "branchy.rs", "-o"), work},
+		{"AssemblyScript", branchy(b, "asc", "branchy.ts", "-O3", "--runtime", "stub", "--use", "abort=", "--outFile"), work},
 	} {
 		rewritten, err := fuel.Rewrite(g.wasm, fuel.Options{})
 		require.NoError(b, err)
 		plain, fuelled := ready(b, g.wasm), ready(b, rewritten)
 		for name, n := range g.calls {
-			b.Run(name, func(b *testing.B) {
+			b.Run(g.language+"/"+name, func(b *testing.B) {
 				var times [2][]time.Duration
 				left := fuelled.ExportedGlobal(fuel.Global)
 				used := uint64(0)
@@ -95,9 +118,11 @@ func ready(b *testing.B, wasm []byte) api.Module {
 		g.Set(1 << 62)
 		m.ExportedGlobal(fuel.StackGlobal).(api.MutableGlobal).Set(8 << 20)
 	}
-	if f := m.ExportedFunction("_initialize"); f != nil {
-		_, err := f.Call(ctx)
-		require.NoError(b, err)
+	for _, start := range []string{fuel.Start, "_initialize"} {
+		if f := m.ExportedFunction(start); f != nil {
+			_, err := f.Call(ctx)
+			require.NoError(b, err)
+		}
 	}
 	return m
 }

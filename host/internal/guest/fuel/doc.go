@@ -26,7 +26,8 @@
 // beyond that), so that small branches cost no counting: a path is never charged less
 // than its instructions, and at most 48 too much at each branch. A function whose code up
 // to its first charge costs at most 16 is charged by its callers. [Options].Exact switches
-// all that off: every executed instruction is charged once, no more.
+// all that off: every executed instruction is charged once, no more. A function that is one loop
+// and calls nothing counts in a local until it ends; what a trap ends there was not counted.
 //
 // # Stack
 //

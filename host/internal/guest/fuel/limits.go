@@ -19,6 +19,7 @@ const (
 	maxBody         = 4 << 20
 	maxNesting      = 1 << 16
 	maxTargets      = 1 << 22 // entries of all br_tables
+	maxNameBytes    = 1 << 12 // of a function; a trap's trace has up to 30
 	maxReferences   = 1 << 12 // distinct functions of ref.func in code
 	reservedPrefix  = "wasmgate."
 	slack           = 48

@@ -149,7 +149,8 @@ func (m *module) check() error {
 }
 
 // custom keeps the function names, for traps to tell where. A malformed custom section
-// does not make a module invalid: it is dropped like the others.
+// does not make a module invalid: it is dropped like the others, and so are names of a
+// length that would make each trap costly.
 func (m *module) custom(content []byte) {
 	r := &reader{b: content}
 	if r.name() != "name" || r.err != nil {
@@ -169,7 +170,9 @@ func (m *module) custom(content []byte) {
 			} else {
 				last = i
 			}
-			n.name()
+			if len(n.name()) > maxNameBytes {
+				return
+			}
 		}
 		if n.err == nil && n.pos == len(sub) {
 			m.names = sub

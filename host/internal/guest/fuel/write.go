@@ -9,6 +9,7 @@ const (
 	opReturn    = 0x0f
 	opSelect    = 0x1b
 	opLocalGet  = 0x20
+	opLocalSet  = 0x21
 	opLocalTee  = 0x22
 	opGlobalGet = 0x23
 	opGlobalSet = 0x24
@@ -36,18 +37,27 @@ type writer struct {
 	stack   uint32
 	changed uint32
 	scratch uint32 // index of the first of two i32 locals
+	// cached says that the function, which is a tight loop, holds the counter in the local
+	// left until it ends: one that counts in memory waits for it each round.
+	cached bool
+	left   uint32
 }
 
 func (p *plan) write(f int32, entry uint32, events []event) []byte {
 	b := &p.bodies[f]
 	w := &writer{p: p, f: f, fuel: uint32(p.globals), stack: uint32(p.globals + 1),
-		changed: p.changed(), scratch: uint32(b.locals)}
+		changed: p.changed(), scratch: uint32(b.locals), left: uint32(b.locals)}
+	if b.scratch {
+		w.left += 2
+	}
+	w.cached = tightLoop(events)
 	wrapped := p.charges[f] || w.traps(events)
 	w.out = make([]byte, 0, len(b.code)+4*len(events)+32)
 	w.locals(b)
 	if wrapped {
 		w.out = append(w.out, opBlock, 0x40)
 	}
+	w.reload()
 	if p.charges[f] {
 		w.charge(entry)
 		w.check(w.fuel, 0)
@@ -63,9 +73,60 @@ func (p *plan) write(f int32, entry uint32, events []event) []byte {
 		from = e.next
 	}
 	if wrapped {
-		w.out = append(w.out, opReturn, opEnd, 0x00, opEnd) // unreachable
+		w.flush()
+		w.out = append(w.out, opReturn, opEnd)
+		w.flush()
+		w.out = append(w.out, 0x00, opEnd) // unreachable
 	}
 	return w.out
+}
+
+// flush puts the counter where others see it.
+func (w *writer) flush() {
+	if w.cached {
+		w.out = appendU32(append(w.out, opLocalGet), w.left)
+		w.out = appendU32(append(w.out, opGlobalSet), w.fuel)
+	}
+}
+
+// reload takes the counter from there.
+func (w *writer) reload() {
+	if w.cached {
+		w.out = appendU32(append(w.out, opGlobalGet), w.fuel)
+		w.out = appendU32(append(w.out, opLocalSet), w.left)
+	}
+}
+
+// get pushes the counter, and set pops it.
+func (w *writer) get() {
+	if w.cached {
+		w.out = appendU32(append(w.out, opLocalGet), w.left)
+	} else {
+		w.out = appendU32(append(w.out, opGlobalGet), w.fuel)
+	}
+}
+
+func (w *writer) set() {
+	if w.cached {
+		w.out = appendU32(append(w.out, opLocalSet), w.left)
+	} else {
+		w.out = appendU32(append(w.out, opGlobalSet), w.fuel)
+	}
+}
+
+// tightLoop tells whether a function is one loop and calls nothing. In larger ones the local
+// costs more, in moves where paths meet, than it spares.
+func tightLoop(events []event) bool {
+	loops := 0
+	for i := range events {
+		switch e := &events[i]; {
+		case e.kind == call, e.kind == callIndirect:
+			return false
+		case e.kind == loop && e.targeted:
+			loops++
+		}
+	}
+	return loops == 1
 }
 
 // traps tells whether any check will be written.
@@ -87,17 +148,23 @@ func (w *writer) traps(events []event) bool {
 	return false
 }
 
-// locals writes the declarations of locals, with those for lengths at the end.
+// locals writes the declarations of locals, with those for lengths and the counter at the end.
 func (w *writer) locals(b *body) {
-	if !b.scratch {
-		w.out = append(w.out, b.code[:b.begin]...)
-		return
+	var own []byte
+	groups := b.groups
+	if b.scratch {
+		own = append(own, 2, 0x7f)
+		groups++
+	}
+	if w.cached {
+		own = append(own, 1, 0x7e)
+		groups++
 	}
 	r := &reader{b: b.code}
 	r.u32()
-	w.out = appendU32(w.out, uint32(b.groups+1))
+	w.out = appendU32(w.out, uint32(groups))
 	w.out = append(w.out, b.code[r.pos:b.begin]...)
-	w.out = append(w.out, 2, 0x7f)
+	w.out = append(w.out, own...)
 }
 
 func (w *writer) event(e *event) {
@@ -128,6 +195,9 @@ func (w *writer) event(e *event) {
 		w.bulk(e, raw)
 	case growth:
 		w.growth(e, raw)
+	case leave:
+		w.flush()
+		w.out = append(w.out, raw...)
 	case refFunc:
 		w.out = appendU32(append(w.out, opGlobalGet), uint32(w.p.refs[int(e.arg)]))
 	default:
@@ -144,17 +214,18 @@ func (w *writer) charge(units uint32) {
 	if units == 0 {
 		return
 	}
-	w.out = appendU32(append(w.out, opGlobalGet), w.fuel)
-	w.out = appendSigned(append(w.out, opI64Const), int64(units))
-	w.out = appendU32(append(w.out, opI64Sub, opGlobalSet), w.fuel)
+	w.get()
+	w.out = append(appendSigned(append(w.out, opI64Const), int64(units)), opI64Sub)
+	w.set()
 }
 
 // check traps when a counter is below zero, by a branch to the outermost block.
 func (w *writer) check(global, depth uint32) {
-	w.out = appendU32(append(w.out, opGlobalGet), global)
 	if global == w.fuel {
+		w.get()
 		w.out = append(w.out, opI64Const, 0, opI64Less)
 	} else {
+		w.out = appendU32(append(w.out, opGlobalGet), global)
 		w.out = append(w.out, opI32Const, 0, opI32Less)
 	}
 	w.out = appendU32(append(w.out, opBranchIf), depth)
@@ -181,10 +252,10 @@ func (w *writer) count(op byte, bytes uint32) {
 // bulk charges an operation for the number on the stack's top, before it runs.
 func (w *writer) bulk(e *event, raw []byte) {
 	w.out = appendU32(append(w.out, opLocalTee), w.scratch)
-	w.out = appendU32(append(w.out, opGlobalGet), w.fuel)
+	w.get()
 	w.out = appendU32(append(w.out, opLocalGet), w.scratch)
 	w.out = append(w.out, opI64FromU, opI64Const, e.shift, opI64ShrU, opI64Sub)
-	w.out = appendU32(append(w.out, opGlobalSet), w.fuel)
+	w.set()
 	w.check(w.fuel, e.depth+1)
 	w.out = append(w.out, raw...)
 }
@@ -195,11 +266,11 @@ func (w *writer) growth(e *event, raw []byte) {
 	w.out = appendU32(append(w.out, opLocalTee), w.scratch)
 	w.out = append(w.out, raw...)
 	w.out = appendU32(append(w.out, opLocalTee), w.scratch+1)
-	w.out = appendU32(append(w.out, opGlobalGet), w.fuel)
+	w.get()
 	w.out = appendU32(append(w.out, opLocalGet), w.scratch)
 	w.out = append(w.out, opI64FromU, opI64Const, e.shift, opI64Shl, opI64Const, 0)
 	w.out = appendU32(append(w.out, opLocalGet), w.scratch+1)
 	w.out = append(w.out, opI32Const, 0x7f, opI32Differ, opSelect, opI64Sub) // -1
-	w.out = appendU32(append(w.out, opGlobalSet), w.fuel)
+	w.set()
 	w.check(w.fuel, e.depth+1)
 }
