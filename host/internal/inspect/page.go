@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
@@ -163,6 +165,9 @@ type Foreign struct {
 	IsCallback func(export string) bool
 }
 
+// maxFaults is how many imports an error names: a short module may have a thousand.
+const maxFaults = 16
+
 // own is what pages call our ABI.
 const own = "wasmgate v1"
 
@@ -185,19 +190,31 @@ func Read(wasm []byte, foreign []Foreign) *Page {
 	for _, f := range foreign {
 		if f.Match(shape) {
 			p.readForeign(shape, f)
-			p.refuse(measured)
+			p.refuse(errors.Join(p.unknownImports(), measured))
 			return p
 		}
 	}
 	p.ABI = own
 	manifest, found, err := abi.ReadManifest(wasm)
-	p.refuse(errors.Join(err, shape.Check(manifest), measured))
 	if found && manifest != nil {
 		p.Manifest = describe(manifest)
 	}
 	p.readImports(shape, manifest)
 	p.readHooks(shape, manifest, found)
+	p.refuse(errors.Join(err, shape.Check(manifest), p.unknownImports(), measured))
 	return p
+}
+
+// unknownImports refuses imports outside our names, which the check of the shape leaves to
+// the engine.
+func (p *Page) unknownImports() error {
+	var faults []error
+	for _, name := range p.Unknown {
+		if len(faults) < maxFaults && !strings.HasPrefix(name, "wasmgate.") {
+			faults = append(faults, fmt.Errorf("import refused: %q is unknown", name))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func (p *Page) refuse(err error) {

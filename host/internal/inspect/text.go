@@ -71,6 +71,10 @@ func WriteText(out io.Writer, name string, p *Page) error {
 	} else {
 		w.line("  the gateway takes it")
 	}
+	if p.ABI == "" {
+		w.line("  nothing more can be said of it: it could not be read")
+		return w.err
+	}
 	var powers []string
 	for _, power := range p.Powers {
 		powers = append(powers, powerText(&power))
@@ -160,8 +164,8 @@ func (w *writer) hooks(hooks []Hook) {
 		if len(h.Sees) == 0 {
 			w.line("      sees nothing of the request")
 		}
-		for _, s := range h.Sees {
-			w.line("      sees %s", s)
+		if len(h.Sees) > 0 {
+			w.line("      sees %s", strings.Join(h.Sees, "; "))
 		}
 	}
 }
