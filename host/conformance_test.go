@@ -63,20 +63,12 @@ func TestConformance(t *testing.T) {
 func bindings(t *testing.T, id string, list []conformance.Binding) string {
 	paths := map[string]any{}
 	for _, b := range list {
-		policy := map[string]any{"plugin": b.Module}
-		for key, value := range map[string]string{"on_error": b.OnError, "isolation": b.Isolation} {
-			if value != "" {
-				policy[key] = value
-			}
-		}
-		if b.Config != nil {
-			policy["config"] = b.Config
-		}
-		if b.Grants != nil {
-			policy["grants"] = b.Grants
+		policies := []any{bound(b)}
+		for _, then := range b.Then {
+			policies = append(policies, bound(then))
 		}
 		upstream := func(uri string) map[string]any {
-			return map[string]any{"x-wasmgate-policies": []any{policy},
+			return map[string]any{"x-wasmgate-policies": policies,
 				"x-amazon-apigateway-any-method": map[string]any{"responses": map[string]any{"200": map[string]any{"description": "any"}},
 					"x-amazon-apigateway-integration": map[string]any{"type": "http_proxy", "httpMethod": "ANY", "uri": uri}}}
 		}
@@ -87,4 +79,21 @@ func bindings(t *testing.T, id string, list []conformance.Binding) string {
 		"x-wasmgate-api": map[string]any{"id": map[string]string{"conf": "api"}[id] + strings.TrimPrefix(id, "conf")}, "paths": paths})
 	require.NoError(t, err)
 	return string(text)
+}
+
+// bound is one policy of a document.
+func bound(b conformance.Binding) map[string]any {
+	policy := map[string]any{"plugin": b.Module}
+	for key, value := range map[string]string{"on_error": b.OnError, "isolation": b.Isolation} {
+		if value != "" {
+			policy[key] = value
+		}
+	}
+	if b.Config != nil {
+		policy["config"] = b.Config
+	}
+	if b.Grants != nil {
+		policy["grants"] = b.Grants
+	}
+	return policy
 }

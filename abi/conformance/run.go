@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
@@ -50,11 +51,39 @@ func (t *Target) run(ctx context.Context, c *Case) error {
 		return t.refuses(ctx, c)
 	}
 	for i := range c.Steps {
-		if err := t.step(ctx, c, &c.Steps[i]); err != nil {
+		step, err := c.Steps[i].prepared(c.Binding.Route, t.Upstream.URL)
+		if err != nil {
 			return fmt.Errorf("step %d: %w", i+1, err)
+		}
+		for range max(step.Times, 1) {
+			err := t.step(ctx, c, step)
+			if err != nil && step.Await {
+				err = t.await(ctx, c, step)
+			}
+			if err != nil {
+				return fmt.Errorf("step %d: %w", i+1, err)
+			}
 		}
 	}
 	return nil
+}
+
+// await sends a request again until its answer is as wanted.
+func (t *Target) await(ctx context.Context, c *Case, step *Step) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+			if err = t.step(ctx, c, step); err == nil {
+				return nil
+			}
+		}
+	}
 }
 
 // refuses wants the route of a refused policy to let nothing through.
