@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/wasmgate/wasmgate/host"
 	"github.com/wasmgate/wasmgate/host/internal/control"
 	. "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
+	"github.com/wasmgate/wasmgate/host/internal/rollout"
 )
 
 // recorded is one line of an audit log.
@@ -257,4 +259,71 @@ func TestReview(t *testing.T) {
 	assert.Equal(t, got.Policies, offline.Policies)
 	assert.Equal(t, got.Snapshot, offline.Snapshot)
 	assert.Nil(t, offline.Audit)
+}
+
+// Each step of a rollout stands in the log before it is taken; one that cannot be recorded is
+// not taken.
+func TestRolloutsAreRecorded(t *testing.T) {
+	g := startRollouts(t)
+	ctx := t.Context()
+	n := len(g.audit(0))
+	steps := func() (steps []string) {
+		for _, r := range g.audit(n) {
+			if r.Kind == "rollout" {
+				steps = append(steps, fmt.Sprint(r.Fields["step"], " ", r.Fields["serves"]))
+				assert.Equal(t, "stamp", r.Fields["plugin"])
+				assert.Regexp(t, "^sha256:", r.Fields["new"])
+			}
+		}
+		return steps
+	}
+	require.NoError(t, g.Rollout(ctx, &host.Rollout{Plugin: "stamp", Module: []byte(stamp(2)), Share: rollout.Share{Percent: 10}}))
+	require.NoError(t, g.Rollout(ctx, &host.Rollout{Plugin: "stamp", Share: rollout.Share{Percent: 100}}))
+	require.NoError(t, g.Promote(ctx, "stamp"))
+	require.NoError(t, g.Rollback(ctx, "stamp", "it is slow"))
+	list := steps()
+	require.Len(t, list, 4)
+	assert.Equal(t, []string{"started", "reshared", "promoted", "rolled"}, []string{
+		strings.Fields(list[0])[0], strings.Fields(list[1])[0], strings.Fields(list[2])[0], strings.Fields(list[3])[0]})
+	last := g.audit(n)
+	assert.True(t, slices.ContainsFunc(last, func(r recorded) bool { return r.Fields["reason"] == "it is slow" }))
+
+	log := filepath.Join(g.dir, "data", "audit.log")
+	require.NoError(t, os.Rename(log, log+".away"))
+	err := g.Rollout(ctx, &host.Rollout{Plugin: "stamp", Module: []byte(stamp(3)), Share: rollout.Share{Percent: 100}})
+	assert.ErrorContains(t, err, "append to audit log")
+	assert.Equal(t, mark(1), g.version(t, rolledURL))
+	require.NoError(t, os.Rename(log+".away", log))
+	require.NoError(t, g.Rollout(ctx, &host.Rollout{Plugin: "stamp", Module: []byte(stamp(3)), Share: rollout.Share{Percent: 100}}))
+	assert.Equal(t, mark(3), g.version(t, rolledURL))
+	g.verified(t)
+}
+
+// The pages of the built-in plugins: what each may do, decides and is shown. A change here is
+// a change of what every operator has trusted.
+func TestBuiltInPages(t *testing.T) {
+	fsys := builtins(t)
+	names, err := fs.Glob(fsys, "*.wasm")
+	require.NoError(t, err)
+	var out strings.Builder
+	for _, name := range names {
+		wasm, err := fs.ReadFile(fsys, name)
+		require.NoError(t, err)
+		page := host.ReadPlugin(wasm)
+		assert.Empty(t, page.Refused, name)
+		fmt.Fprintf(&out, "%s\n", page.Manifest.ID)
+		for _, p := range page.Powers {
+			fmt.Fprintf(&out, "  %s [grant %s]\n", p.Power, p.Grant)
+		}
+		for _, h := range page.Hooks {
+			fmt.Fprintf(&out, "  %s sees %s\n", h.Hook, strings.Join(h.Sees, "; "))
+		}
+	}
+	const file = "testdata/builtin-pages.txt"
+	if os.Getenv("WASMGATE_UPDATE") != "" {
+		require.NoError(t, os.WriteFile(file, []byte(out.String()), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), out.String(), "run with WASMGATE_UPDATE=1 when this is meant")
 }

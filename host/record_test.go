@@ -224,7 +224,6 @@ func TestRecordEveryLanguage(t *testing.T) {
 	key := elliptical(t)
 	p := newProvider(t, public(key, "k1")) // which serves the plugins too: any path has an answer
 	p.Start()
-	ids := map[string]string{"Go": "go", "Rust": "rust", "AssemblyScript": "as", "C": "c", "Zig": "zig"}
 	content := files{"wasmgate.yaml": "secrets: {signing: " + signing + ", upstream: " + opaque + "}"}
 	paths := []string{at("/builtin", policies(
 		recordedPolicy("cors", "{}", `config: {allow_origins: ["https://app.example"]}`),
@@ -232,10 +231,11 @@ func TestRecordEveryLanguage(t *testing.T) {
 		recordedPolicy("rate-limit", "{}", "config: {rate: 1000, burst: 1000, by: identity}"),
 		recordedPolicy("transform", "{}", `config: {request: {headers: {set: {x-who: "${principal}"}}}, response: {body: {set: {seen: "${context.claims.tier}"}}}}`)), proxy(p.URL))}
 	for _, l := range sdks {
-		id := ids[l.name]
+		id := strings.ToLower(l.name)
 		manifest, err := os.ReadFile(filepath.Join(reference, "full", "manifest.json"))
 		require.NoError(t, err)
-		wasm, err := abi.AppendManifest(build(t, l.folder, l.build, "full"), bytes.Replace(manifest, []byte(`"full"`), fmt.Appendf(nil, "%q", id), 1))
+		manifest = bytes.Replace(manifest, []byte(`"full"`), fmt.Appendf(nil, "%q", id), 1)
+		wasm, err := abi.AppendManifest(build(t, l.folder, l.build, "full"), manifest)
 		require.NoError(t, err)
 		content["plugins/"+id+".wasm"] = string(wasm)
 		paths = append(paths, at("/"+id, policies(recordedPolicy(id, "{}", fmt.Sprintf(
@@ -246,7 +246,8 @@ func TestRecordEveryLanguage(t *testing.T) {
 	tok := token(t, jose.ES256, key, "k1", p.good(claims{"email": "alice@example.com"}))
 	require.Equal(t, 200, get(t, g.h1, site+"/builtin", bearer(tok), "Origin: https://app.example", "Cookie: sid="+session).StatusCode)
 	want := map[string]int{"cors": 2, "jwt": 1, "rate-limit": 1, "transform": 2}
-	for _, id := range ids {
+	for _, l := range sdks {
+		id := strings.ToLower(l.name)
 		require.Equal(t, 200, get(t, g.h2, site+"/"+id, bearer(tok), "X-Api-Key: "+apiKey+"0123456789").StatusCode, id)
 		want[id] = 9
 	}
