@@ -63,9 +63,9 @@ func TestConformance(t *testing.T) {
 func bindings(t *testing.T, id string, list []conformance.Binding) string {
 	paths := map[string]any{}
 	for _, b := range list {
-		policies := []any{bound(b)}
+		policies := []any{boundPolicy(b)}
 		for _, then := range b.Then {
-			policies = append(policies, bound(then))
+			policies = append(policies, boundPolicy(then))
 		}
 		upstream := func(uri string) map[string]any {
 			return map[string]any{"x-wasmgate-policies": policies,
@@ -81,8 +81,8 @@ func bindings(t *testing.T, id string, list []conformance.Binding) string {
 	return string(text)
 }
 
-// bound is one policy of a document.
-func bound(b conformance.Binding) map[string]any {
+// boundPolicy is one policy of a document.
+func boundPolicy(b conformance.Binding) map[string]any {
 	policy := map[string]any{"plugin": b.Module}
 	for key, value := range map[string]string{"on_error": b.OnError, "isolation": b.Isolation} {
 		if value != "" {

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,8 @@ type Target struct {
 	Client *http.Client
 	// Upstream is what the bindings lead to.
 	Upstream *Upstream
+	// Patience is how long an answer is awaited that need not come at once; 0 is ten seconds.
+	Patience time.Duration
 }
 
 // Result is how one case ended; Err is nil when it passed.
@@ -70,7 +73,7 @@ func (t *Target) run(ctx context.Context, c *Case) error {
 
 // await sends a request again until its answer is as wanted.
 func (t *Target) await(ctx context.Context, c *Case, step *Step) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(t.Patience, 10*time.Second))
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -76,7 +76,7 @@ type Step struct {
 	Want      Want              `json:"want"`
 	// Times is how often the request is sent; each answer must be as wanted. 0 is once.
 	Times int `json:"times"`
-	// Await sends the request again until the answer is as wanted, for at most ten seconds.
+	// Await sends the request again until the answer is as wanted, see [Target.Patience].
 	Await bool `json:"await"`
 	// Upstream is what must have arrived there; nil is nothing.
 	Upstream *Sent `json:"upstream"`
