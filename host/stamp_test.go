@@ -39,7 +39,11 @@ func stamp(build int) string {
 	hook := Sig(T(I32), T(I64))
 	var configure []byte
 	at := stampRecords
-	for h, scope := range map[abi.Hook]abi.Scope{abi.HookMapRequest: abi.ScopeRoute, abi.HookMapResponse: abi.ScopeRequest} {
+	for _, h := range [...]abi.Hook{abi.HookMapRequest, abi.HookMapResponse} { // in order: equal builds are equal bytes
+		scope := abi.ScopeRoute
+		if h == abi.HookMapResponse {
+			scope = abi.ScopeRequest
+		}
 		record := stampRecord(h, scope, mark(build))
 		m.Data(at, record)
 		// The config is the first field of the record: its offset stands behind header, id and type.

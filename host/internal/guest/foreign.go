@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
@@ -89,6 +90,9 @@ func valueTypesOf(letters string) []api.ValueType {
 // wasiModules are the names under which modules import WASI preview 1: C++ and
 // AssemblyScript guests still know its first one.
 var wasiModules = [...]string{wasiModule, "wasi_unstable"}
+
+// IsShim tells whether imports of a module are WASI's, which are served inert.
+func IsShim(module string) bool { return slices.Contains(wasiModules[:], module) }
 
 // matchABI finds the adapter of a module; nil when it is for our own ABI.
 func (e *Engine) matchABI(shape *abi.Module) *ABI {

@@ -193,7 +193,7 @@ func (in *instance) run(ctx context.Context, h abi.Hook, f api.Function, budget 
 func (in *instance) invoke(ctx context.Context, h abi.Hook, f api.Function, budget uint64, words []uint64) (uint64, error) {
 	in.calls++
 	in.fuel.Set(budget)
-	in.stack.Set(stackBytes)
+	in.stack.Set(StackBytes)
 	in.ctx.Context = ctx
 	in.clock.known, in.random.known = false, false
 	in.output.first = ""
@@ -204,7 +204,7 @@ func (in *instance) invoke(ctx context.Context, h abi.Hook, f api.Function, budg
 		in.output.flush(in)
 	}
 	left := int64(in.fuel.Get())
-	used := uint64(int64(budget) - left)
+	used := uint64(int64(budget) - max(left, 0)) // what was charged for and not run is not used
 	if err == nil && left >= 0 {
 		return used, nil
 	}

@@ -44,9 +44,10 @@ const (
 	// _initialize, wg_scratch and wg_configure. A Go runtime with its packages takes 2 to
 	// 20 million.
 	loadFuel = 500_000_000
-	// stackBytes is the native stack of one call, as estimated by package fuel.
-	stackBytes = 8 << 20
 )
+
+// StackBytes is the native stack of one call, as estimated by package fuel.
+const StackBytes = 8 << 20
 
 func (o Options) withDefaults() Options {
 	if o.Fuel == 0 {
@@ -128,6 +129,8 @@ type Answer struct {
 	Status  int
 	Headers []Header
 	Body    []byte
+	// Trailers came behind the body.
+	Trailers []Header
 }
 
 // KV keeps values for plugins, each in a space of its own.
