@@ -18,7 +18,7 @@ var bans = []ban{
 		"it is lenient where we are strict; an oracle in tests, a peer in the benchmark"},
 	{"golang.org/x/net/http2", nil, false, "HTTP/2 is host/internal/http2's; an oracle and a client in tests"},
 	{"net/http", []string{
-		"cmd", "examples", // clients and upstreams
+		"cmd", "examples", "abi/conformance", // clients and upstreams
 		"host/internal/control",          // the admin plane
 		"host/internal/listen",           // its constants
 		"host/internal/tls",              // the ACME client

@@ -92,7 +92,7 @@ func (ps *policies) bindFilter(ctx context.Context, module *guest.Module, p *mod
 	if err != nil {
 		return nil, err
 	}
-	b.Policy = &pipeline.Policy{Filter: filter{plugin}, ID: bindingID(module, p), Name: p.Plugin, OnError: p.OnError}
+	b.Policy = &pipeline.Policy{Filter: filterOf(plugin), ID: bindingID(module, p), Name: p.Plugin, OnError: p.OnError}
 	b.background, b.close = plugin.Background(), plugin.Close
 	return b, nil
 }
@@ -143,12 +143,30 @@ func upstreamNames(g *model.Grants) map[string]string {
 // filter is a plugin of proxy-wasm as the pipeline sees it.
 type filter struct{ *proxywasm.Plugin }
 
+// filterLogger is one that keeps a log.
+type filterLogger struct{ filter }
+
+func filterOf(p *proxywasm.Plugin) pipeline.Filter {
+	if p.Logs() {
+		return filterLogger{filter{p}}
+	}
+	return filter{p}
+}
+
+// Log shows the plugin a request that was refused before.
+func (f filterLogger) Log(facts pipeline.FilterFacts, h *pipeline.FilterHead, r *exchange.Response) {
+	f.Plugin.Log(filterFacts(facts), (*proxywasm.Request)(h), r)
+}
+
+func filterFacts(f pipeline.FilterFacts) proxywasm.Facts {
+	return proxywasm.Facts{Exchange: f.Exchange, Route: f.Route, API: f.API, Cluster: f.Host, Principal: f.Principal}
+}
+
 // Open begins one exchange's way through the plugin.
 func (f filter) Open(ctx context.Context, facts pipeline.FilterFacts) (pipeline.FilterStream, error) {
 	s := &filterStream{}
 	var err error
-	s.stream, err = f.Plugin.Open(ctx, proxywasm.Facts{Exchange: facts.Exchange, Route: facts.Route, API: facts.API,
-		Cluster: facts.Host, Principal: facts.Principal})
+	s.stream, err = f.Plugin.Open(ctx, filterFacts(facts))
 	if err != nil {
 		return nil, err
 	}

@@ -163,6 +163,28 @@ func TestHTTPWasmRefusesToStart(t *testing.T) {
 	})
 }
 
+// Each exchange has an instance to itself, of which there are plugins.instances; sixteen times
+// as many wait for one. Who is too many is told that the gateway is at its limit.
+func TestHTTPWasmBusy(t *testing.T) {
+	const waiting = 16
+	release := make(chan struct{})
+	u := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	content := through(u.URL, "[{plugin: p}]")
+	content["plugins/p.wasm"] = string(NewHandler().Build(Go(0), nil))
+	content["wasmgate.yaml"] = "plugins: {dir: plugins, instances: 1}"
+	g := start(t, content)
+	answers := make(chan answer, 1+waiting+1)
+	for range cap(answers) {
+		go func() { answers <- get(t, g.h2, site+"/x") }() // answers waits for it
+	}
+	isError(t, <-answers, 503, "ServiceUnavailableException", "Service Unavailable")
+	close(release)
+	for range 1 + waiting {
+		assert.Equal(t, 200, (<-answers).StatusCode)
+	}
+	assert.Contains(t, g.log.String(), `plugin \"p\": busy: 16 calls wait for one of 1 instances`)
+}
+
 // A body that a guest read reaches the upstream whole, in however many pieces it came; one
 // that the guest did not read streams.
 func TestHTTPWasmBodies(t *testing.T) {

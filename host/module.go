@@ -82,12 +82,12 @@ type pluginSet struct {
 
 	mu      sync.Mutex
 	used    map[moduleKey]*moduleEntry
-	failed  map[moduleKey]error // nobody is asked twice for one snapshot
-	pulled  []*source.Artifact  // to be kept when the snapshot is good
+	failed  map[moduleKey]error   // nobody is asked twice for one snapshot
+	fetched map[moduleKey]fetched // from sources; kept when the snapshot is good
 	known   map[[32]byte]provenance
 	byFile  map[string]string   // path of a file's module, by the plugin's id
 	broken  map[string]bool     // files that were refused, by their names without .wasm
-	digests map[string][32]byte // digests of the files that were read
+	digests map[string][32]byte // of the files that were read
 }
 
 // open lists plugins.dir, which may be absent, and compiles every file in it: a bad one is
@@ -96,7 +96,7 @@ type pluginSet struct {
 // must not be able to replace the authorizer.
 func (m *modules) open(ctx context.Context, c *config.Config) (*pluginSet, document.Errors) {
 	s := &pluginSet{modules: m, maxBytes: c.Plugins.ModuleBytes, trust: c.Plugins.Trust(), wanted: make(map[model.Source]string),
-		used: make(map[moduleKey]*moduleEntry), failed: make(map[moduleKey]error), known: make(map[[32]byte]provenance),
+		used: make(map[moduleKey]*moduleEntry), failed: make(map[moduleKey]error), fetched: make(map[moduleKey]fetched), known: make(map[[32]byte]provenance),
 		byFile: make(map[string]string), broken: make(map[string]bool), digests: make(map[string][32]byte)}
 	problems := s.openSources(c)
 	report := func(file, got, want string) {

@@ -92,10 +92,7 @@ func (p *powers) Do(ctx context.Context, c guest.Outbound) (guest.Answer, error)
 
 // answerOf copies a response, of which no more than max bytes are of use.
 func answerOf(r *exchange.Response, max int) (guest.Answer, error) {
-	a := guest.Answer{Status: r.Status}
-	for name, value := range r.Header.All() {
-		a.Headers = append(a.Headers, guest.Header{Name: string(name), Value: string(value)})
-	}
+	a := guest.Answer{Status: r.Status, Headers: headersOf(&r.Header)}
 	if r.Stream == nil {
 		a.Body = append(a.Body, r.Body...)
 		return a, nil
@@ -103,5 +100,13 @@ func answerOf(r *exchange.Response, max int) (guest.Answer, error) {
 	defer r.Stream.Close()
 	var err error
 	a.Body, err = io.ReadAll(io.LimitReader(r.Stream, int64(max)+1))
+	a.Trailers = headersOf(&r.Trailer)
 	return a, err
+}
+
+func headersOf(h *exchange.Header) (list []guest.Header) {
+	for name, value := range h.All() {
+		list = append(list, guest.Header{Name: string(name), Value: string(value)})
+	}
+	return list
 }

@@ -126,6 +126,23 @@ func TestReplayAnotherVersion(t *testing.T) {
 		}
 	}
 
+	// What the recorded version did not ask for is not there.
+	narrow, wide := `{"id": "v1", "version": "1", "abi": 1, "hooks": {"guard": {"fields": ["method"]}}}`, `{"id": "v1", "version": "2", "abi": 1, "hooks": {"guard": {"fields": ["method", "path", "query", "headers"]}}}`
+	packed := func(manifest string) string {
+		wasm, err := abi.AppendManifest([]byte(guarding(t, abi.DecisionAllow)), []byte(manifest))
+		require.NoError(t, err)
+		return string(wasm)
+	}
+	g.update(files{"plugins/v1.wasm": packed(narrow)})
+	require.Equal(t, 200, get(t, g.h1, site+"/x?a=b").StatusCode)
+	g.recorded(t, "v1", 3)
+	require.NoError(t, os.WriteFile(o.Module, []byte(packed(wide)), 0o600))
+	all, err := host.Replay(t.Context(), o)
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	assert.Empty(t, all[0].Unseen)
+	assert.Equal(t, []string{"path", "headers"}, all[2].Unseen, "a request need not have a query")
+
 	// As an author's cases, too, where fuel of one version says nothing of another's.
 	bench, err := host.OpenWorkbench(t.Context(), host.WorkbenchOptions{ID: "v2", Wasm: []byte(costly)})
 	require.NoError(t, err)

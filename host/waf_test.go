@@ -2,7 +2,6 @@ package host_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -76,30 +75,29 @@ func TestFirewall(t *testing.T) {
 		assert.Contains(t, g.refused(policy("red", ", memory: 128MiB")), "policy waf: the call used up its fuel")
 		refused(t, get(t, g.h2, site+"/a?id=1%27%20OR%20%271%27=%271%27%20--%20"))
 	})
-	t.Run("hot load", func(t *testing.T) {
-		// Another config starts all instances anew, a second of CPU each, while the old ones serve.
-		const harmless, red, blue = site + "/a?id=2", site + "/a?word=red", site + "/a?word=blue"
-		status := func(url string) int { return get(t, g.h1, url).StatusCode }
-		require.Equal(t, []int{406, 200}, []int{status(red), status(blue)})
-		g.put(policy("blue", enough))
-		done := make(chan error, 1)
-		go func() { done <- g.Reload(t.Context()) }() // waited for below
-		served := 0
-		for ended := false; !ended; {
-			select {
-			case err := <-done:
-				require.NoError(t, err)
-				ended = true
-			default:
-				resp, err := g.h1.Get(harmless)
-				require.NoError(t, err)
-				io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-				require.Equal(t, 200, resp.StatusCode)
-				served++
-			}
+	t.Run("hot load", func(t *testing.T) { reloads(t, g, policy("blue", enough)) })
+}
+
+// reloads has the firewall look for another word: all instances start anew, a second of CPU
+// each, while the old ones serve.
+func reloads(t *testing.T, g *gateway, blueIsRefused files) {
+	const harmless, red, blue = site + "/a?id=2", site + "/a?word=red", site + "/a?word=blue"
+	status := func(url string) int { return get(t, g.h1, url).StatusCode }
+	require.Equal(t, []int{406, 200}, []int{status(red), status(blue)})
+	g.put(blueIsRefused)
+	done := make(chan error, 1)
+	go func() { done <- g.Reload(t.Context()) }() // waited for below
+	served := 0
+	for ended := false; !ended; {
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+			ended = true
+		default:
+			require.Equal(t, 200, status(harmless))
+			served++
 		}
-		assert.Positive(t, served, "requests went on while the firewall started")
-		require.Equal(t, []int{200, 406, 200}, []int{status(red), status(blue), status(harmless)})
-	})
+	}
+	assert.Positive(t, served, "requests went on while the firewall started")
+	require.Equal(t, []int{200, 406, 200}, []int{status(red), status(blue), status(harmless)})
 }

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"io"
+	"sync"
 	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/exchange"
@@ -122,6 +123,7 @@ func copyFields(dst, src *exchange.Header) {
 // stream is the body of an answer that is still coming. It lets go of its connection at the
 // end, so that a late Read cannot touch somebody else's answer.
 type stream struct {
+	mu       sync.Mutex // guards that c is given back
 	c        *conn
 	rest     []byte // came with the head
 	response *exchange.Response
@@ -145,24 +147,39 @@ func (s *stream) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		copyFields(&s.response.Trailer, &s.c.trailer)
-		s.c.release(time.Now())
-		s.c = nil
+		s.release()
 	case err != nil:
 		s.err = asError(err)
 		err = s.err
 		s.c.broken = true
-		s.c.release(time.Now())
-		s.c = nil
+		s.release()
 	}
 	return n, err
+}
+
+func (s *stream) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.c.release(time.Now())
+	s.c = nil
+}
+
+// Interrupt implements [exchange.Interrupter]: a Read that waits on another goroutine ends
+// with an error. The connection is lost; a Read that is at its end keeps it.
+func (s *stream) Interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c != nil {
+		s.c.net.Close()
+	}
 }
 
 // Close ends the stream; a connection that has not come to its end is closed.
 func (s *stream) Close() error {
 	if s.c != nil {
 		s.c.broken = true
-		s.c.release(time.Now())
-		s.c, s.err = nil, io.ErrClosedPipe
+		s.release()
+		s.err = io.ErrClosedPipe
 	}
 	s.rest = nil
 	return nil

@@ -44,6 +44,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("plugin %q: hook %v: %s: %v", e.Plugin, e.Hook, e.Kind, e.Err)
 }
 
+// Busy tells that the plugin did nothing wrong: all its instances were at work.
+func (e *Error) Busy() bool { return e.Kind == KindBusy }
+
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -34,7 +34,7 @@ type picky struct {
 
 func (p *picky) Encode(scratch []byte) (int, error) {
 	var w abi.Writer[abi.Field]
-	w.Start(scratch, hook, 3)
+	w.Start(scratch, p.hook, 3)
 	w.Bytes(abi.FieldRequestID, []byte{p.evil})
 	w.Uint(abi.FieldTimeMS, 1)
 	w.Uint(abi.FieldSeed, 2)

@@ -204,7 +204,7 @@ func (in *instance) invoke(ctx context.Context, h abi.Hook, f api.Function, budg
 		in.output.flush(in)
 	}
 	left := int64(in.fuel.Get())
-	used := uint64(int64(budget) - left)
+	used := uint64(int64(budget) - max(left, 0)) // what was charged for and not run is not used
 	if err == nil && left >= 0 {
 		return used, nil
 	}

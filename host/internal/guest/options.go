@@ -129,6 +129,8 @@ type Answer struct {
 	Status  int
 	Headers []Header
 	Body    []byte
+	// Trailers came behind the body.
+	Trailers []Header
 }
 
 // KV keeps values for plugins, each in a space of its own.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,13 @@ type FilterFacts struct {
 	Route, API, Host string
 	// Principal is who was authorized; empty is nobody.
 	Principal string
+}
+
+// FilterLogger is what a [Filter] may be, too: a plugin that keeps a log, and so wants to know
+// of requests that were refused before it saw them.
+type FilterLogger interface {
+	// Log shows the plugin such a request and its answer, when that is out.
+	Log(f FilterFacts, h *FilterHead, r *exchange.Response)
 }
 
 // FilterStream is one exchange on its way through a filter. It belongs to the exchange's
@@ -118,8 +126,7 @@ func (r *request) filterRequest() error {
 
 func (r *request) filterOne(p *Policy) error {
 	start := time.Now()
-	stream, err := p.Filter.Open(r.x.Context, FilterFacts{Exchange: r.x, Route: r.route.Key, API: r.route.API.ID,
-		Host: r.route.Host, Principal: r.principal})
+	stream, err := p.Filter.Open(r.x.Context, r.filterFacts())
 	if err != nil {
 		return r.filterFailed(p, err)
 	}
@@ -153,6 +160,10 @@ func (r *request) filterOne(p *Policy) error {
 	r.takeHead(&h, target)
 	f.body = r.replaceBody(client, &h)
 	return nil
+}
+
+func (r *request) filterFacts() FilterFacts {
+	return FilterFacts{Exchange: r.x, Route: r.route.Key, API: r.route.API.ID, Host: r.route.Host, Principal: r.principal}
 }
 
 // newFilterBody is a body whose end is to be known; nil is none.
@@ -360,6 +371,13 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Interrupt implements exchange.Interrupter.
+func (b *answerBody) Interrupt() {
+	if i, ok := b.ReadCloser.(exchange.Interrupter); ok {
+		i.Interrupt()
+	}
+}
+
 // filterFailed is failed for a filter.
 func (r *request) filterFailed(p *Policy, err error) error {
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
@@ -379,12 +397,22 @@ func (r *request) filterFailed(p *Policy, err error) error {
 	case onErrorDeny:
 		return problem.New(problem.AccessDenied, err)
 	}
-	return problem.New(problem.PluginFailure, err)
+	return failure(problem.PluginFailure, err)
 }
 
-// closeFilters ends the filters' streams.
+// closeFilters ends the filters' streams, and shows the request to those that it did not reach.
 func (r *request) closeFilters() {
 	for i := len(r.filters) - 1; i >= 0; i-- {
 		r.filters[i].stream.Close(&r.x.Response)
+	}
+	if r.route == nil || r.preflight {
+		return
+	}
+	for _, p := range r.route.filters {
+		l, ok := p.Filter.(FilterLogger)
+		if ok && !slices.ContainsFunc(r.filters, func(f filtering) bool { return f.policy == p }) {
+			h := r.filterHead()
+			l.Log(r.filterFacts(), &h, &r.x.Response)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -210,4 +211,36 @@ func TestFilterAndCache(t *testing.T) {
 		require.Equal(t, 200, b.ask(question{header: c.header}).status)
 		assert.EqualValues(t, c.calls, b.up.calls.Load(), "%v", c.header)
 	}
+}
+
+// logFilter is a filter that keeps a log.
+type logFilter struct{ *filter }
+
+func (f logFilter) Log(facts pipeline.FilterFacts, h *pipeline.FilterHead, r *exchange.Response) {
+	f.tell(fmt.Sprint("log ", facts.Route, " ", h.Method, " ", h.Target, " ", r.Status))
+}
+
+// A request that is refused before a filter's turn, or by a filter before it, is shown to one
+// that keeps a log.
+func TestFilterLogsWhatItDidNotSee(t *testing.T) {
+	var told []string
+	b := newBench(t)
+	refuse := false
+	guard := on(abi.HookGuard, func(_ in, w out) {
+		if refuse {
+			w.Uint(abi.ResultDecision, uint64(abi.DecisionDeny))
+		}
+	})
+	replies := &filter{name: "a", told: &told, request: func(*pipeline.FilterHead) error { return exchange.ErrReplied }}
+	logs := logFilter{&filter{name: "b", told: &told}}
+	b.serve(b.policy(pipeline.Policy{Plugin: guard, Name: "guard"}), b.policy(pipeline.Policy{Filter: replies, Name: "a"}),
+		b.policy(pipeline.Policy{Filter: logs, Name: "b"}), b.policy(pipeline.Policy{Plugin: callUpstream(), Name: "up"}))
+	ask := func() string {
+		told = nil
+		b.ask(question{query: "q"})
+		return strings.Join(told, ", ")
+	}
+	assert.Equal(t, "a open, a request GET /x?q, a response, a close, b log GET /x GET /x?q 299", ask())
+	refuse = true
+	assert.Equal(t, "b log GET /x GET /x?q 403", ask())
 }

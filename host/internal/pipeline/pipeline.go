@@ -224,6 +224,7 @@ func (r *request) findPreflighted() bool {
 	if r.snap.Table.Lookup(x.Authority, text(method), x.Target, &r.match) != route.Found {
 		return false
 	}
+	r.preflight = true
 	r.route, r.path = r.match.Route.Value.serving(x), r.match.Path
 	return true
 }

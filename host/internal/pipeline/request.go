@@ -17,11 +17,12 @@ import (
 // request is what the pipeline knows of one exchange, from ServeExchange to
 // FinishExchange.
 type request struct {
-	x     *exchange.Exchange
-	p     *Pipeline
-	snap  *Snapshot
-	route *Route
-	match route.Match[*Route]
+	x         *exchange.Exchange
+	p         *Pipeline
+	snap      *Snapshot
+	route     *Route
+	match     route.Match[*Route]
+	preflight bool // of route, whose guards alone may answer
 
 	// What the hooks see and the upstream gets; map_request may change it.
 	method, path, query, authority string
@@ -266,7 +267,7 @@ func (r *request) failed(s *step, err error) error {
 		if s.policy.OnError == onErrorDeny || s.policy.OnError == onErrorSkip {
 			return problem.New(problem.AccessDenied, err)
 		}
-		return problem.New(problem.AuthorizerFailure, err)
+		return failure(problem.AuthorizerFailure, err)
 	}
 	switch s.policy.OnError {
 	case onErrorSkip:
@@ -274,7 +275,20 @@ func (r *request) failed(s *step, err error) error {
 	case onErrorDeny:
 		return problem.New(problem.AccessDenied, err)
 	}
-	return problem.New(problem.PluginFailure, err)
+	return failure(problem.PluginFailure, err)
+}
+
+// failure is the problem of a plugin that failed: of that code, unless it was only busy, which
+// is a limit of the gateway's and passes.
+func failure(code problem.Code, err error) error {
+	var b interface {
+		error
+		Busy() bool
+	}
+	if errors.As(err, &b) && b.Busy() {
+		code = problem.Unavailable
+	}
+	return problem.New(code, err)
 }
 
 // account counts and logs r.

@@ -2,8 +2,10 @@ package recording
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -13,7 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	abi "github.com/wasmgate/wasmgate/abi/v1"
+	"github.com/wasmgate/wasmgate/abi/v1/casefile"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	wasm "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
+	"github.com/wasmgate/wasmgate/host/internal/workbench"
 	"github.com/wasmgate/wasmgate/host/model"
 )
 
@@ -32,6 +38,12 @@ func (c *counts) count(_, outcome string) {
 		c.seen = map[string]int{}
 	}
 	c.seen[outcome]++
+}
+
+func (c *counts) of(outcome string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen[outcome]
 }
 
 // stuck is a recorder whose worker never begins, so that its queue fills, and a policy of it.
@@ -92,6 +104,127 @@ func TestTake(t *testing.T) {
 		_, p, _ = stuck(t, model.Record{Sample: 0.5, Max: 3}, random)
 		assert.Equal(t, want, taken(minute), random)
 	}
+}
+
+// visitor counts its calls in the store.
+func visitor() []byte {
+	m := &wasm.Module{Memories: [][2]int{{1, 1}}}
+	set := m.Import("wasmgate.kv.v1", "set", wasm.Sig(wasm.T(wasm.I32, wasm.I32, wasm.I32, wasm.I32, wasm.I64), wasm.T(wasm.I32)))
+	get := m.Import("wasmgate.kv.v1", "get", wasm.Sig(wasm.T(wasm.I32, wasm.I32, wasm.I32, wasm.I32), wasm.T(wasm.I64)))
+	m.ExportRaw("memory", 2, 0)
+	m.Data(16, []byte("k"))
+	m.Export(abi.Marker, m.Func(wasm.Sig(nil, nil), nil))
+	m.Export(abi.Scratch, m.Func(wasm.Sig(nil, wasm.T(wasm.I64)), nil, wasm.I64Const(1024<<32|4096)))
+	key := wasm.Cat(wasm.I32Const(16), wasm.I32Const(1))
+	m.Export(abi.HookConfigure.Export(), m.Func(wasm.Sig(wasm.T(wasm.I32), wasm.T(wasm.I64)), nil, key, wasm.I32Const(16), wasm.I32Const(1), wasm.I64Const(0), wasm.Call(set), wasm.Drop, wasm.I64Const(0)))
+	m.Export(abi.HookGuard.Export(), m.Func(wasm.Sig(wasm.T(wasm.I32), wasm.T(wasm.I64)), nil, key, wasm.I32Const(512), wasm.I32Const(8), wasm.Call(get), wasm.Drop,
+		key, wasm.I32Const(512), wasm.I32Const(3), wasm.I64Const(0), wasm.Call(set), wasm.Drop, wasm.I64Const(0)))
+	return m.Bytes()
+}
+
+// asking is a request with a secret in it.
+type asking struct{ n int }
+
+func (a asking) Encode(scratch []byte) (int, error) {
+	var w abi.Writer[abi.Field]
+	w.Start(scratch, abi.HookGuard, 1)
+	w.String(abi.FieldPath, fmt.Sprintf("/secret-in-the-path-%d", a.n))
+	return w.Finish()
+}
+
+func (a asking) Decode([]byte) error { return nil }
+
+func (a asking) Origin(field func(of string, name, value []byte)) (id, query string) {
+	field("header", []byte("authorization"), []byte("Bearer secret-in-the-path"))
+	return "r", ""
+}
+
+// Calls, the worker, and the end of policies and recorder, all at once: calls of a policy that
+// was closed are given up, and what is written runs again.
+func TestManyCallers(t *testing.T) {
+	engine, err := guest.New(t.Context(), guest.Options{})
+	require.NoError(t, err)
+	c := &counts{}
+	dir := t.TempDir()
+	r := New(Options{Engine: engine, Dir: dir, Count: c.count, MaxBytes: func() int64 { return 1 << 20 }, Random: func() float64 { return 0 },
+		Known: func() Rules { return Rules{Query: []string{"token"}} }, Log: slog.New(slog.DiscardHandler)})
+	module, err := engine.Compile(t.Context(), "visitor", visitor())
+	require.NoError(t, err)
+	binding := guest.Binding{Name: "visitor", Grants: model.Grants{KV: []string{"k"}}, Fuel: 10000}
+	var callers sync.WaitGroup
+	for n := range 4 {
+		callers.Go(func() {
+			for range 3 { // policies come and go as reloads make them
+				bound, err := engine.Bind(t.Context(), module, binding)
+				if !assert.NoError(t, err) {
+					return
+				}
+				p, err := r.Policy(t.Context(), module, binding, model.Record{Sample: 1, Max: 15})
+				if !assert.NoError(t, err) {
+					return
+				}
+				for range 20 {
+					if taken := p.Take(time.Unix(0, 0)); taken != nil {
+						_, err := taken.Run(t.Context(), bound, abi.HookGuard, asking{n})
+						assert.NoError(t, err)
+					}
+				}
+				p.Close()
+				bound.Close()
+			}
+		})
+	}
+	callers.Wait()
+	module.Release()
+	recordOne(t, r, engine, binding, c)
+	r.Close()
+	r.Close()
+	assert.Zero(t, r.bytes.Load())
+	runAgain(t, dir)
+	require.NoError(t, engine.Close(t.Context()))
+}
+
+// recordOne calls until a recording is written: calls of policies that were closed are given up.
+func recordOne(t *testing.T, r *Recorder, engine *guest.Engine, binding guest.Binding, c *counts) {
+	t.Helper()
+	module, err := engine.Compile(t.Context(), "visitor", visitor())
+	require.NoError(t, err)
+	defer module.Release()
+	bound, err := engine.Bind(t.Context(), module, binding)
+	require.NoError(t, err)
+	defer bound.Close()
+	p, err := r.Policy(t.Context(), module, binding, model.Record{Sample: 1, Max: 1})
+	require.NoError(t, err)
+	defer p.Close()
+	for minute := int64(0); c.of(Written) == 0; minute++ {
+		_, err := p.Take(time.Unix(60*minute, 0)).Run(t.Context(), bound, abi.HookGuard, asking{9})
+		require.NoError(t, err)
+		runtime.Gosched()
+	}
+}
+
+// runAgain runs all recordings of the visitor.
+func runAgain(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/visitor/*.json")
+	require.NoError(t, err)
+	assert.NotEmpty(t, files)
+	bench, err := workbench.New(t.Context(), workbench.Options{})
+	require.NoError(t, err)
+	plugin, err := bench.Open(t.Context(), "visitor", visitor())
+	require.NoError(t, err)
+	for _, file := range files {
+		cases, err := casefile.Load(file)
+		require.NoError(t, err)
+		assert.NoError(t, plugin.Run(t.Context(), cases[0]).Check(cases[0]))
+		assert.NotContains(t, string(cases[0].Request()["path"]), "secret-in-the-path")
+		calls := cases[0].Host.Calls
+		if assert.Len(t, calls, 3, "one of configure, two of the hook") {
+			assert.Equal(t, []string{"kv.set", "kv.get", "kv.set"}, []string{calls[0].Call, calls[1].Call, calls[2].Call})
+		}
+	}
+	plugin.Close()
+	require.NoError(t, bench.Close(t.Context()))
 }
 
 // The newest files stay, within the bound at every moment; files of others are left alone.

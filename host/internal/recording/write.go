@@ -89,7 +89,7 @@ func (r *redactor) learnCall(c *Call, request abi.Request) {
 	for _, f := range c.fields {
 		if f.of == "header" {
 			r.learnHeader(f.of, f.name, f.value)
-		} else if r.rules.redacts(f.of + "." + f.name) {
+		} else if r.rules.member(f.of, f.name) {
 			r.learn(f.value)
 		}
 	}

@@ -75,6 +75,13 @@ func (p *powers) begin() {
 	p.logged = nil
 }
 
+// rewind makes the first host call of a recorded case the next.
+func (p *powers) rewind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.host.Rewind()
+}
+
 // result is what the plugin logged since begin, and how its host calls differ.
 func (p *powers) result() (logged []string, differs error) {
 	p.mu.Lock()

@@ -90,7 +90,7 @@ func (v *vm) changing(function string, words []uint64) (f *fields, kind uint32) 
 		s = v.before(function, kinds[kind])
 	default:
 		s = v.exchange(function)
-		f = s.fieldsOf(function, kind)
+		s.fieldsOf(function, kind) // traps on a kind that there is not
 		s = v.beforeOr(function, kinds[kind], bufferResponse, "buffer_response")
 	}
 	f = s.fieldsOf(function, kind)

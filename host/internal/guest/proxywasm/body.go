@@ -11,7 +11,7 @@ import (
 
 // bodyReader is a body that passes the guest while it is read: each piece that comes is
 // shown to it, and what it lets go is what a Read gets. While the guest pauses, pieces
-// gather, as many as fit its buffer.
+// gather, as many as fit its buffer, and what it lets go goes on at once.
 type bodyReader struct {
 	s       *Stream
 	ctx     context.Context
@@ -20,9 +20,10 @@ type bodyReader struct {
 	trailer *exchange.Header // complete once source has ended
 
 	piece  []byte
-	out    []byte // what the guest has let go
-	held   bool   // the guest paused when it saw the last piece
-	ended  bool   // source is at its end
+	coming chan read // of a Read of source that is under way beside the exchange; nil is none
+	out    []byte    // what the guest has let go
+	held   bool      // the guest paused when it saw the last piece
+	ended  bool      // source is at its end
 	err    error
 	passed int64 // bytes that were let go
 	fixed  int64 // the length that was promised; -1 is none
@@ -36,9 +37,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		if b.err != nil {
 			return 0, b.err
 		}
-		if b.err = b.next(); b.err != nil && b.skips(b.err) {
-			b.err = nil
-		}
+		b.advance()
 	}
 	n := copy(p, b.out)
 	if b.out = b.out[n:]; len(b.out) == 0 && b.err != nil {
@@ -60,9 +59,7 @@ func (b *bodyReader) prime(length *int64) error {
 		return nil
 	}
 	for b.err == nil && len(b.out) < primed {
-		if b.err = b.next(); b.err != nil && b.skips(b.err) {
-			b.err = nil
-		}
+		b.advance()
 	}
 	switch {
 	case b.err == io.EOF:
@@ -77,21 +74,82 @@ func (b *bodyReader) prime(length *int64) error {
 	return nil
 }
 
+// advance makes a step: next, without the plugin when that failed and is skipped.
+func (b *bodyReader) advance() {
+	switch b.err = b.next(); {
+	case b.err == nil, b.err == io.EOF:
+	case b.skips(b.err):
+		b.err = nil
+	default:
+		b.settle()
+	}
+}
+
+// read is what a Read gave.
+type read struct {
+	n   int
+	err error
+}
+
+// take reads a piece; false is none yet, because something happened to the stream. While the
+// guest holds back what it saw the source is read beside the exchange: when the guest
+// continues, that goes on at once and not when the next piece comes.
+func (b *bodyReader) take() (r read, ok bool) {
+	if b.piece == nil {
+		b.piece = make([]byte, pieceBytes)
+	}
+	if b.coming == nil {
+		if !b.held || b.bypass {
+			r.n, r.err = b.source.Read(b.piece)
+			return r, true
+		}
+		coming := make(chan read, 1)
+		b.coming = coming
+		go func() { // settle waits for it, or who takes the piece
+			n, err := b.source.Read(b.piece)
+			coming <- read{n, err}
+		}()
+	}
+	select {
+	case r = <-b.coming:
+		b.coming = nil
+		return r, true
+	case <-b.s.wakes:
+		return r, false
+	case <-b.ctx.Done():
+		return read{err: b.ctx.Err()}, true
+	}
+}
+
+// settle ends a Read that is under way: nobody else may touch the source before.
+func (b *bodyReader) settle() {
+	if b == nil || b.coming == nil {
+		return
+	}
+	b.stop()
+	<-b.coming
+	b.coming = nil
+	if b.err == nil {
+		b.err = exchange.ErrInterrupted
+	}
+}
+
 // next takes one piece from the source and shows it to the guest. io.EOF says that all has
 // passed.
 func (b *bodyReader) next() error {
 	if b.ended {
 		return b.finish()
 	}
-	if b.held && !b.bypass {
+	if (b.held || b.coming != nil) && !b.bypass {
 		if err := b.continued(); err != nil || len(b.out) > 0 {
 			return err
 		}
 	}
-	if b.piece == nil {
-		b.piece = make([]byte, pieceBytes)
+	r, ok := b.take()
+	if !ok {
+		return nil
 	}
-	n, readErr := b.source.Read(b.piece)
+	n, readErr := r.n, r.err
 	if readErr != nil && readErr != io.EOF {
 		return b.broken(readErr)
 	}
@@ -328,6 +386,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 // Close closes the upstream's body.
 func (b *responseBody) Close() error {
+	b.settle()
 	if b.stream == nil {
 		return nil
 	}

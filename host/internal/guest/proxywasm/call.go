@@ -143,6 +143,9 @@ func (v *vm) answered(ctx context.Context, id uint32, answer guest.Answer, err e
 	for _, h := range answer.Headers {
 		a.headers.fields = append(a.headers.fields, field{[]byte(h.Name), []byte(h.Value)})
 	}
+	for _, h := range answer.Trailers {
+		a.trailers.fields = append(a.trailers.fields, field{[]byte(h.Name), []byte(h.Value)})
+	}
 	v.answer = a
 	defer func() { v.answer = nil }()
 	_, _ = v.callback(ctx, rootID, "proxy_on_http_call_response", v.p.Fuel, // the VM is broken then

@@ -73,7 +73,11 @@ func ABI() *guest.ABI {
 			s.Results = ""
 		}
 		a.Functions[name] = guest.HostFunction{Signature: s, Power: f.power,
-			Call: func(b *guest.Sandbox, words []uint64) { f.serve(b.Data.(*vm), words) }}
+			Call: func(b *guest.Sandbox, words []uint64) {
+				v := b.Data.(*vm)
+				v.box = b // a start function calls before startVM has it
+				f.serve(v, words)
+			}}
 	}
 	return a
 }

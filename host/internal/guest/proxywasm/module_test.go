@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	. "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
 )
 
 func signatures(texts ...string) map[string]guest.Signature {
@@ -71,5 +72,19 @@ func TestEveryFunctionNamesItsPower(t *testing.T) {
 	}
 	if n := len(ABI().Functions); n != 45 {
 		t.Errorf("%d functions, want the 45 of the specification and of emscripten", n)
+	}
+}
+
+// TestStartSectionCallsTheHost: its code runs before anybody has the instance. The log and the
+// clock work, what needs a context has none.
+func TestStartSectionCallsTheHost(t *testing.T) {
+	_, err := load(t, engine(t), assemble([]string{"proxy_log", "proxy_get_current_time_nanoseconds", "proxy_get_header_map_pairs", "proxy_http_call"}, func(m *assembled) {
+		plain(m)
+		m.Start = m.Func(Sig(nil, nil), nil, m.expect(statusOK, "proxy_log", 2, 0, 8), m.expect(statusInvalidMemory, "proxy_log", 2, -1, 8),
+			m.expect(statusOK, "proxy_get_current_time_nanoseconds", scratch), m.expect(statusInternal, "proxy_get_header_map_pairs", 0, scratch, scratch+4),
+			m.expect(statusInternal, "proxy_http_call", 0, 0, 0, 0, 0, 0, 0, 0, 1000, scratch)) + 1
+	}), Binding{})
+	if err != nil {
+		t.Error(err)
 	}
 }

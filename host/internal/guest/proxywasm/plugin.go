@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/wasmgate/wasmgate/host/internal/exchange"
 )
 
 // Plugin is a module bound with a config: its VMs, and what they share. It is safe for
@@ -249,6 +251,26 @@ func (p *Plugin) Open(ctx context.Context, f Facts) (*Stream, error) {
 			return nil, err
 		}
 	}
+}
+
+// Logs tells whether the plugin wants to see the end of exchanges.
+func (p *Plugin) Logs() bool { return p.module.callbacks["proxy_on_log"] }
+
+// Log shows the plugin the end of an exchange that it has not seen, in a context of its own. A
+// plugin that is being started again misses it: there is nobody to wait for that.
+func (p *Plugin) Log(f Facts, r *Request, resp *exchange.Response) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	v, err := p.pick(ctx)
+	if err != nil {
+		return
+	}
+	s, err := v.open(context.Background(), f) // its turn comes: each callback has an end
+	if err != nil {
+		v.load.Add(-1)
+		return
+	}
+	s.Close(r, resp)
 }
 
 var errBroken = errors.New("the plugin broke before")

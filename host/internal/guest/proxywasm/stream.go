@@ -67,7 +67,7 @@ type Stream struct {
 	properties        properties
 	phase             phase
 	grpc              bool        // the request is one of gRPC
-	reading           *bodyReader // the request's body
+	reading           *bodyReader // the request's body; nil is none
 }
 
 // phase is where an exchange is: some properties are there from a phase on.
@@ -276,6 +276,7 @@ func (s *Stream) callHeaders(ctx context.Context, h *half, n int, end bool) erro
 // says that it has none whatever its headers say. [ErrReplied] says that the guest put
 // another in its place.
 func (s *Stream) ServeResponse(ctx context.Context, r *exchange.Response, noBody bool) error {
+	s.reading.settle() // the answer goes out on what the request comes in
 	if err := s.v.enter(ctx); err != nil {
 		return err
 	}
@@ -314,6 +315,7 @@ func (s *Stream) Reply() *Reply { return s.reply }
 // Close shows the guest the end of the exchange: on_log, on_done, on_delete, in Envoy's
 // order. It must be called once.
 func (s *Stream) Close(r *Request, resp *exchange.Response) {
+	s.reading.settle()
 	v := s.v
 	defer v.load.Add(-1)
 	ctx := context.Background()

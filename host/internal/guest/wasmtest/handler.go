@@ -4,6 +4,9 @@ package wasmtest
 // together of [Handler.Call]; the room at [Room] is for what host functions give.
 type Handler struct {
 	Module
+	// Callees are all functions of http_handler, for [Script].
+	Callees []Callee
+
 	functions map[string]int
 	at        int // of the next text
 }
@@ -27,7 +30,9 @@ func NewHandler() *Handler {
 		{"add_header_value", "iiiii", ""}, {"remove_header", "iii", ""},
 		{"read_body", "iii", "I"}, {"write_body", "iii", ""}, {"get_status_code", "", "i"}, {"set_status_code", "i", ""},
 	} {
-		h.functions[f.name] = h.Import("http_handler", f.name, Sig(letters(f.params), letters(f.results)))
+		t := Sig(letters(f.params), letters(f.results))
+		h.functions[f.name] = h.Import("http_handler", f.name, t)
+		h.Callees = append(h.Callees, Callee{h.functions[f.name], t})
 	}
 	return h
 }

@@ -29,6 +29,7 @@ type function struct {
 	typ    int
 	locals []byte
 	code   []byte
+	raw    bool // code is the whole body
 }
 
 type export struct {
@@ -84,9 +85,18 @@ func (m *Module) ImportRaw(module, name string, kind byte, desc ...byte) {
 
 // Func adds a function without its last end, and gives its index.
 func (m *Module) Func(t Type, locals []byte, code ...[]byte) int {
-	m.funcs = append(m.funcs, function{m.Type(t), locals, Cat(code...)})
+	m.funcs = append(m.funcs, function{typ: m.Type(t), locals: locals, code: Cat(code...)})
 	return m.nimports + len(m.funcs) - 1
 }
+
+// FuncRaw adds a function with its declarations of locals and its last end as they stand.
+func (m *Module) FuncRaw(t Type, body []byte) int {
+	m.funcs = append(m.funcs, function{typ: m.Type(t), code: body, raw: true})
+	return m.nimports + len(m.funcs) - 1
+}
+
+// AddType adds a function type, be it there or not.
+func (m *Module) AddType(t Type) { m.types = append(m.types, t) }
 
 // Next is the index that the next Func will give.
 func (m *Module) Next() int { return m.nimports + len(m.funcs) }
@@ -136,7 +146,7 @@ func (m *Module) Custom(name string, content []byte) {
 func (m *Module) Names(names ...string) {
 	sub := U(uint64(len(names)))
 	for i, n := range names {
-		sub = Cat(sub, U(uint64(i)), Name(n))
+		sub = append(append(sub, U(uint64(i))...), Name(n)...)
 	}
 	m.Custom("name", Cat([]byte{1}, U(uint64(len(sub))), sub))
 }
@@ -165,6 +175,9 @@ func (m *Module) Bytes() []byte {
 		out = Section(out, 12, U(uint64(len(m.data))))
 	}
 	out = section(out, 10, m.funcs, func(f function) []byte {
+		if f.raw {
+			return Cat(U(uint64(len(f.code))), f.code)
+		}
 		body := U(uint64(len(f.locals)))
 		for _, l := range f.locals {
 			body = append(body, 1, l)
