@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
@@ -89,6 +90,23 @@ func valueTypesOf(letters string) []api.ValueType {
 // wasiModules are the names under which modules import WASI preview 1: C++ and
 // AssemblyScript guests still know its first one.
 var wasiModules = [...]string{wasiModule, "wasi_unstable"}
+
+// WASIPower is what a function of WASI lets a plugin of another project do, as a verb phrase;
+// empty is nothing. Ours get time and randomness of the request's record.
+func WASIPower(module, name string) string {
+	if !slices.Contains(wasiModules[:], module) {
+		return ""
+	}
+	switch name {
+	case "clock_time_get", "poll_oneoff":
+		return "reads the clock"
+	case "random_get":
+		return "draws random numbers"
+	case "fd_write":
+		return "writes lines to the log"
+	}
+	return ""
+}
 
 // matchABI finds the adapter of a module; nil when it is for our own ABI.
 func (e *Engine) matchABI(shape *abi.Module) *ABI {
