@@ -5,7 +5,7 @@ TESTED  := . sdk/go sdk/go/examples plugins
 MODULES := $(TESTED) cmd/wasmgate-bench/peers
 
 # What the tests call beside Go.
-TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld rust-wasm minisign docker-registry wat2wasm
+TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld wat2wasm rust-wasm minisign docker-registry
 # What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
 BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
 
@@ -21,7 +21,7 @@ CACHE    := $(CURDIR)/.cache
 FUZZTIME ?= 10s
 BENCH    ?=
 
-.PHONY: help run build plugins setup test race h2spec floods fuzz check bench bench-setup profile clean
+.PHONY: help run build plugins setup test race conformance h2spec floods fuzz check bench bench-setup profile clean sdk-costs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -55,8 +55,14 @@ h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running ga
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 	$(GO) test -count=1 -run '^TestH2spec$$' -v ./host
 
+conformance: plugins ## the plugin ABI's conformance suite and http-wasm's TCK against a running gateway: scores
+	$(GO) test -count=1 -run '^(TestConformance|TestHTTPWasmConformance)$$' -v ./host
+
 floods: plugins ## attacks on a running gateway: memory, requests at the upstream, a canary's latency
 	$(GO) test -count=1 -run '^TestFloods$$' -v ./host
+
+sdk-costs: setup plugins ## measure plugins of every language; writes the table of sdk/README.md anew
+	WASMGATE_UPDATE=1 $(GO) test -count=1 -run '^TestSDKCosts$$' -v ./host
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \

@@ -18,7 +18,7 @@ var bans = []ban{
 		"it is lenient where we are strict; an oracle in tests, a peer in the benchmark"},
 	{"golang.org/x/net/http2", nil, false, "HTTP/2 is host/internal/http2's; an oracle and a client in tests"},
 	{"net/http", []string{
-		"cmd", "examples", // clients and upstreams
+		"cmd", "examples", "abi/conformance", // clients and upstreams
 		"host/internal/control",          // the admin plane
 		"host/internal/listen",           // its constants
 		"host/internal/tls",              // the ACME client
@@ -67,13 +67,13 @@ var hostLayers = [][]string{
 	{"host/internal/http1"},
 	{"host/internal/http2"},
 	{
-		"host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
+		"host/internal/audit", "host/internal/cache", "host/internal/config", "host/internal/control", "host/internal/forward",
 		"host/internal/guest", "host/internal/jwks", "host/internal/listen", "host/internal/openapi", "host/internal/rollout", "host/internal/route", "host/internal/source",
 		"host/internal/throttle", "host/internal/tls",
 	},
-	{"host/internal/workbench"}, // a gateway without requests: guest alone
-	{"host/internal/recording"}, // runs on a bench what was recorded
-	{"host/internal/pipeline"},  // sees guest and forward through interfaces that it declares
+	{"host/internal/inspect", "host/internal/workbench"}, // a gateway without requests: guest alone
+	{"host/internal/recording"},                          // runs on a bench what was recorded
+	{"host/internal/pipeline"},                           // sees guest and forward through interfaces that it declares
 	{"host"},
 }
 

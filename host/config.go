@@ -45,7 +45,10 @@ func Schema() []byte { return config.Schema() }
 
 // ConfigErrors is everything that is wrong in the configuration: the process file, the
 // API documents, the plugins and their policies.
-type ConfigErrors struct{ problems document.Errors }
+type ConfigErrors struct {
+	problems document.Errors
+	refused  []refusedPlugin
+}
 
 // Error is one line for each problem: "file:line:column: key.path: got X, want Y".
 func (e *ConfigErrors) Error() string { return e.problems.Error() }
@@ -62,7 +65,7 @@ func (e *ConfigErrors) JSON() []byte {
 // configErrors makes a *ConfigErrors of err when there are problems in it.
 func configErrors(err error) error {
 	if problems, ok := errors.AsType[document.Errors](err); ok {
-		return &ConfigErrors{problems}
+		return &ConfigErrors{problems: problems}
 	}
 	return err
 }

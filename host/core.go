@@ -189,29 +189,41 @@ type Report struct {
 // documents, plugins, and policies with their configs. What is wrong is one *[ConfigErrors].
 func Validate(ctx context.Context, o Options) (_ *Report, err error) {
 	defer func() { err = shown(o.Config, err) }()
+	r := &Report{}
+	err = loaded(ctx, o, func(s *snapshot) {
+		r.Warnings, r.APIs, r.Policies = s.warnings, len(s.apis), len(s.policies)
+		for _, a := range s.apis {
+			r.Routes += len(a.routes)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// loaded builds a snapshot of the configuration, shows it to f and gives it back.
+func loaded(ctx context.Context, o Options, f func(*snapshot)) error {
 	dir := o.Config.DataDir
 	if _, err := os.Stat(dir); err != nil {
 		// A check leaves nothing behind where no gateway ran.
 		if dir, err = os.MkdirTemp("", "wasmgate-validate-"); err != nil {
-			return nil, fmt.Errorf("validate: %w", err)
+			return fmt.Errorf("validate: %w", err)
 		}
 		defer os.RemoveAll(dir)
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	k, err := newCore(ctx, o.Config, o.Builtins, observe.New(observe.Options{Version: o.Version}), log, dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer k.close()
 	k.modules.trial = true
 	s, err := k.build(ctx, k.current, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer s.serving.Discard()
-	r := &Report{Warnings: s.warnings, APIs: len(s.apis), Policies: len(s.policies)}
-	for _, a := range s.apis {
-		r.Routes += len(a.routes)
-	}
-	return r, nil
+	f(s)
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wasmgate/wasmgate/host/internal/audit"
 	"github.com/wasmgate/wasmgate/host/internal/control"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
 	"github.com/wasmgate/wasmgate/host/internal/pipeline"
@@ -39,6 +40,9 @@ type Host struct {
 	ready   chan struct{}
 
 	access   *observe.AccessLog // nil when it is off
+	audit    *audit.Log
+	refusal  string   // the last one recorded since the last load; guarded by reloading
+	process  [32]byte // digest of the process file of the last load; guarded by reloading
 	observer *observe.Observer
 	core     *core
 	pipeline *pipeline.Pipeline
@@ -99,6 +103,10 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.closeAccessLog()) }()
+	if err := h.openAudit(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.closeAudit(err)) }()
 	if err := h.open(ctx); err != nil {
 		return err
 	}
@@ -110,9 +118,6 @@ func (h *Host) Run(ctx context.Context) (err error) {
 // open makes everything but sockets, and the first snapshot.
 func (h *Host) open(ctx context.Context) error {
 	c := h.options.Config
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return fmt.Errorf("open data_dir: %w", err)
-	}
 	h.observer = observe.New(observe.Options{Version: h.options.Version, Access: h.access,
 		Certificates: h.certificateMetrics, Rollouts: h.rolloutMetrics, Gauges: h.gauges()})
 	core, err := newCore(ctx, c, h.options.Builtins, h.observer, h.log, c.DataDir)
@@ -129,6 +134,12 @@ func (h *Host) open(ctx context.Context) error {
 	h.log.Info("loading; a plugin that was never compiled here takes a second or two", "apis", c.APIs.Dir, "plugins", c.Plugins.Dir)
 	first, err := core.build(ctx, core.current, nil)
 	if err != nil {
+		h.recordRefusal(err)
+		core.close()
+		return err
+	}
+	if err := h.recordLoad(c, first); err != nil {
+		first.serving.Discard()
 		core.close()
 		return err
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,13 +80,14 @@ type pluginSet struct {
 	sources  *source.Sources
 	wanted   map[model.Source]string // digests that policies ask of sources
 
-	mu     sync.Mutex
-	used   map[moduleKey]*moduleEntry
-	failed map[moduleKey]error // nobody is asked twice for one snapshot
-	pulled []*source.Artifact  // to be kept when the snapshot is good
-	known  map[[32]byte]provenance
-	byFile map[string]string // path of a file's module, by the plugin's id
-	broken map[string]bool   // files that were refused, by their names without .wasm
+	mu      sync.Mutex
+	used    map[moduleKey]*moduleEntry
+	failed  map[moduleKey]error   // nobody is asked twice for one snapshot
+	fetched map[moduleKey]fetched // from sources; kept when the snapshot is good
+	known   map[[32]byte]provenance
+	byFile  map[string]string   // path of a file's module, by the plugin's id
+	broken  map[string]bool     // files that were refused, by their names without .wasm
+	digests map[string][32]byte // of the files that were read
 }
 
 // open lists plugins.dir, which may be absent, and compiles every file in it: a bad one is
@@ -94,8 +96,8 @@ type pluginSet struct {
 // must not be able to replace the authorizer.
 func (m *modules) open(ctx context.Context, c *config.Config) (*pluginSet, document.Errors) {
 	s := &pluginSet{modules: m, maxBytes: c.Plugins.ModuleBytes, trust: c.Plugins.Trust(), wanted: make(map[model.Source]string),
-		used: make(map[moduleKey]*moduleEntry), failed: make(map[moduleKey]error), known: make(map[[32]byte]provenance),
-		byFile: make(map[string]string), broken: make(map[string]bool)}
+		used: make(map[moduleKey]*moduleEntry), failed: make(map[moduleKey]error), fetched: make(map[moduleKey]fetched), known: make(map[[32]byte]provenance),
+		byFile: make(map[string]string), broken: make(map[string]bool), digests: make(map[string][32]byte)}
 	problems := s.openSources(c)
 	report := func(file, got, want string) {
 		problems = append(problems, document.Problem{Position: model.Position{File: file}, Got: got, Want: want})
@@ -288,6 +290,11 @@ func (s *pluginSet) fromFile(ctx context.Context, key moduleKey) (*moduleEntry, 
 	wasm, err := s.read(key)
 	if err != nil {
 		return nil, err
+	}
+	if key.path != "" {
+		s.mu.Lock()
+		s.digests[key.path] = sha256.Sum256(wasm)
+		s.mu.Unlock()
 	}
 	made := provenance{source: key.where()}
 	if ruled {

@@ -47,7 +47,11 @@ type boundPolicy struct {
 	hooks        []string
 	capabilities []string
 	isolation    string
-	refs         int // guarded by policies.mu
+	terms        model.Policy // what it was bound with
+	version      string       // of the plugin, as its manifest says
+	abi          string       // of another project; empty is our own
+	instances    int          // that it may have at once
+	refs         int          // guarded by policies.mu
 }
 
 // policyID names a binding: two policies of one id decide alike.
@@ -96,6 +100,10 @@ func (ps *policies) bind(ctx context.Context, module *guest.Module, p *model.Pol
 	b, err := make(ctx, module, p)
 	if err != nil {
 		return nil, err
+	}
+	b.terms, b.abi, b.instances = *p, module.ABI(), ps.instances
+	if m := module.Manifest(); m != nil {
+		b.version = m.Version
 	}
 	b.key = key
 	ps.mu.Lock()

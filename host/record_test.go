@@ -1,7 +1,7 @@
 package host_test
 
 import (
-	"context"
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -24,43 +24,7 @@ import (
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
 	"github.com/wasmgate/wasmgate/host"
-	. "github.com/wasmgate/wasmgate/host/internal/guest/wasmtest"
 )
-
-// replayIn says, in the environment of this test binary, where the recordings are that it
-// runs again instead of tests, as a process of its own: a folder and a plugins.dir.
-const replayIn = "WASMGATE_TEST_REPLAY"
-
-// replayElsewhere is the main of that process: it prints what came of each recording.
-func replayElsewhere(where string) int {
-	recordings, plugins, _ := strings.Cut(where, string(filepath.ListSeparator))
-	config, err := host.Load(host.LoadOptions{Environ: []string{}, Set: map[string]string{"plugins.dir": plugins}})
-	if err == nil {
-		var all []host.Replayed
-		all, err = host.Replay(context.Background(), host.ReplayOptions{Config: config, Builtins: os.DirFS("../cmd/wasmgate/builtin"), Paths: []string{recordings}})
-		if err == nil {
-			err = json.NewEncoder(os.Stdout).Encode(all)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// elsewhere runs the recordings of a gateway in another process with another collector and
-// number of processors.
-func elsewhere(t *testing.T, g *gateway, environ ...string) (all []host.Replayed) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(append(os.Environ(), environ...), replayIn+"="+g.recordings("")+string(filepath.ListSeparator)+filepath.Join(g.dir, "plugins"))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	require.NoError(t, err, "%s", out)
-	require.NoError(t, json.Unmarshal(out, &all))
-	return all
-}
 
 func (g *gateway) recordings(plugin string) string {
 	return filepath.Join(g.dir, "data", "recordings", plugin)
@@ -255,67 +219,62 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// The built-in plugins, and plugins in each language of the SDKs: all hooks in Go and C.
+// The built-in plugins, and one with every hook and every power in each language of the SDKs.
 func TestRecordEveryLanguage(t *testing.T) {
 	key := elliptical(t)
-	p := newProvider(t, public(key, "k1"))
+	p := newProvider(t, public(key, "k1")) // which serves the plugins too: any path has an answer
 	p.Start()
-	u := serve(t, nil)
-	content := files{}
+	content := files{"wasmgate.yaml": "secrets: {signing: " + signing + ", upstream: " + opaque + "}"}
 	paths := []string{at("/builtin", policies(
 		recordedPolicy("cors", "{}", `config: {allow_origins: ["https://app.example"]}`),
 		recordedPolicy("jwt", "{reveal: [claim.tier]}", fmt.Sprintf(`config: {issuer: %q, audience: [shop], cache_ttl_s: 0, required_claims: {tier: gold}}, grants: {jwks: [%[1]q]}`, p.URL)),
 		recordedPolicy("rate-limit", "{}", "config: {rate: 1000, burst: 1000, by: identity}"),
-		recordedPolicy("transform", "{}", `config: {request: {headers: {set: {x-who: "${principal}"}}}, response: {body: {set: {seen: "${context.claims.tier}"}}}}`)), proxy(u.URL))}
+		recordedPolicy("transform", "{}", `config: {request: {headers: {set: {x-who: "${principal}"}}}, response: {body: {set: {seen: "${context.claims.tier}"}}}}`)), proxy(p.URL))}
 	for _, l := range sdks {
-		id, example, bound := strings.ToLower(l.name), "full", "config: x-api-key, grants: {jwks: [\"https://id.example\"]}"
-		if l.name == "Rust" {
-			example, bound = "hello", "on_error: deny"
-		}
-		wasm, _ := buildExample(t, l.folder, l.build, example)
-		content["plugins/"+id+".wasm"] = strings.Replace(string(wasm), `"id": "`+example+`"`, fmt.Sprintf(`"id": %-*q`, len(example)+2, id), 1)
-		paths = append(paths, at("/"+id, policies(recordedPolicy(id, "{}", bound)), proxy(u.URL)))
+		id := strings.ToLower(l.name)
+		manifest, err := os.ReadFile(filepath.Join(reference, "full", "manifest.json"))
+		require.NoError(t, err)
+		manifest = bytes.Replace(manifest, []byte(`"full"`), fmt.Appendf(nil, "%q", id), 1)
+		wasm, err := abi.AppendManifest(build(t, l.folder, l.build, "full"), manifest)
+		require.NoError(t, err)
+		content["plugins/"+id+".wasm"] = string(wasm)
+		paths = append(paths, at("/"+id, policies(recordedPolicy(id, "{}", fmt.Sprintf(
+			`config: "x-api-key %s", grants: {jwks: [%[1]q], http: [%[1]q], kv: [full/], secrets: [signing, upstream]}`, p.URL))), proxy(p.URL)))
 	}
 	content["apis/a.yaml"] = document("x-wasmgate-api: {id: api}\nx-wasmgate-keys: [{id: anna, value: "+apiKey+"0123456789}]", paths...)
 	g := start(t, content)
 	tok := token(t, jose.ES256, key, "k1", p.good(claims{"email": "alice@example.com"}))
-	get(t, g.h1, site+"/builtin", bearer(tok), "Origin: https://app.example", "Cookie: sid="+session)
+	require.Equal(t, 200, get(t, g.h1, site+"/builtin", bearer(tok), "Origin: https://app.example", "Cookie: sid="+session).StatusCode)
+	want := map[string]int{"cors": 2, "jwt": 1, "rate-limit": 1, "transform": 2}
 	for _, l := range sdks {
-		get(t, g.h2, site+"/"+strings.ToLower(l.name), bearer(tok), "X-Api-Key: "+apiKey+"0123456789", "X-Token: let-me-in")
+		id := strings.ToLower(l.name)
+		require.Equal(t, 200, get(t, g.h2, site+"/"+id, bearer(tok), "X-Api-Key: "+apiKey+"0123456789").StatusCode, id)
+		want[id] = 9
 	}
-	for plugin, want := range map[string]int{"cors": 2, "jwt": 1, "rate-limit": 1, "transform": 2, "go": 4, "rust": 1, "c": 4} {
-		for _, c := range g.recorded(t, plugin, want) {
-			if plugin == "jwt" {
-				assert.JSONEq(t, `"allow"`, string(c.Result()["decision"]))
-				assert.Empty(t, c.Live.Changed, "the subject has a placeholder wherever it stands")
+	total := 0
+	for plugin, n := range want {
+		total += n
+		for _, c := range g.recorded(t, plugin, n) {
+			for _, field := range c.Live.Changed { // what is made of a secret, or is one
+				assert.Contains(t, []string{"principal", "edits"}, field, "%s of %s", c.Hook, plugin)
 			}
-			if plugin == "cors" || plugin == "rate-limit" {
-				assert.Empty(t, c.Live.Changed)
+			if decision := c.Result()["decision"]; c.Hook == abi.HookAuthorize {
+				assert.JSONEq(t, `"allow"`, string(decision), plugin)
 			}
 		}
 	}
-	signature := tok[strings.LastIndexByte(tok, '.')+1:]
-	g.noSecrets(t, signature, apiKey+"0123456789", session)
+	g.noSecrets(t, tok[strings.LastIndexByte(tok, '.')+1:], apiKey+"0123456789", session, signing, opaque)
 	for _, secret := range []string{tok, strings.Split(tok, ".")[1], "alice@example.com"} {
 		for _, s := range spelled(secret)[:8] { // half a token is an issuer and an audience
 			g.nowhere(t, s)
 		}
 	}
 	first := elsewhere(t, g, "GOMAXPROCS=1", "GOGC=off")
-	assert.Len(t, first, 15)
+	assert.Len(t, first, total)
 	for _, one := range first {
 		assert.Equal(t, host.ReplaySame, one.Outcome, "%+v", one)
 		assert.Empty(t, one.Differences)
 	}
-	again, err := host.Replay(t.Context(), g.replay())
-	require.NoError(t, err)
-	assert.Equal(t, first, again)
-}
-
-func (g *gateway) replay() host.ReplayOptions {
-	config, err := host.Load(host.LoadOptions{Environ: []string{}, Set: map[string]string{"plugins.dir": filepath.Join(g.dir, "plugins"), "data_dir": filepath.Join(g.dir, "data")}})
-	require.NoError(g.t, err)
-	return host.ReplayOptions{Config: config, Builtins: builtins(g.t), Paths: []string{g.recordings("")}}
 }
 
 // nowhere looks for a text in all bytes below the folder of recordings.
@@ -408,90 +367,26 @@ func TestRecordReload(t *testing.T) {
 	assert.Equal(t, 429, get(t, g.h1, site+"/x").StatusCode, "the bucket of six")
 }
 
+// What cannot be recorded is refused, or told and counted: a config that the plugin does not
+// take without a reference's value, which the operator may reveal.
 func TestRecordRefused(t *testing.T) {
 	u := serve(t, nil)
-	g := start(t, files{"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", proxy(u.URL)))})
+	limited := func(how string) string {
+		return document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("rate-limit", how, `config: {rate: 9, burst: 9, per: "${file:../per}", by: api}`)), proxy(u.URL)))
+	}
+	g := start(t, files{"per": "minute", "apis/a.yaml": limited("{}")})
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	await(t, "a recording that is refused", func() bool { return g.metric("wasmgate_recordings_total", `outcome="refused"`) == 1 })
+	assert.NoDirExists(t, g.recordings("rate-limit"))
+	assert.Contains(t, g.log.String(), "reveal: [config] keeps them")
+	g.update(files{"apis/a.yaml": limited("{reveal: [config]}")})
+	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
+	await(t, "a recording", func() bool { return g.metric("wasmgate_recordings_total", `outcome="written"`) == 1 })
+	g.nowhere(t, "redacted")
+
 	wasm, err := goHandler()
 	require.NoError(t, err)
 	why := g.refused(files{"plugins/foreign.wasm": wasm,
 		"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("foreign", "{}", "config: x")), proxy(u.URL)))})
 	assert.Contains(t, why, "policy foreign: record: the plugin is for http-wasm, want one of Wasmgate's own ABI, whose calls can be run again")
-}
-
-// Recordings are an author's cases, and another version is tried on them.
-func TestReplayAnotherVersion(t *testing.T) {
-	u := serve(t, nil)
-	verdict := func(decision abi.Decision, more ...[]byte) string {
-		var w abi.Writer[abi.ResultField]
-		record := make([]byte, 256)
-		w.Start(record, abi.HookGuard, 2)
-		w.Uint(abi.ResultDecision, uint64(decision))
-		w.String(abi.ResultReason, "because")
-		n, err := w.Finish()
-		require.NoError(t, err)
-		m := plugin(abi.HookGuard, append(more, packed(256, int64(n)))...)
-		m.Data(256, record[:n])
-		return string(m.Bytes())
-	}
-	long := "X-Long: " + strings.Repeat("x", harmless)
-	g := start(t, files{"plugins/v1.wasm": verdict(abi.DecisionAllow),
-		"apis/a.yaml": document("x-wasmgate-api: {id: api}", at("/x", policies(recordedPolicy("v1", "{}", "fuel: 5000")), proxy(u.URL)))})
-	require.Equal(t, 200, get(t, g.h1, site+"/x").StatusCode)
-	require.Equal(t, 200, get(t, g.h1, site+"/x", long).StatusCode)
-	cases := g.recorded(t, "v1", 2)
-	o := g.replay()
-	same := func(n int, file string, another bool) (outcomes []string, differences []host.ReplayDifference) {
-		o.Module, o.Another = file, another
-		all, err := host.Replay(t.Context(), o)
-		require.NoError(t, err)
-		require.Len(t, all, n)
-		for _, one := range all {
-			outcomes = append(outcomes, one.Outcome)
-			differences = append(differences, one.Differences...)
-		}
-		return outcomes, differences
-	}
-	write := func(name, wasm string) string {
-		file := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(file, []byte(wasm), 0o600))
-		return file
-	}
-	outcomes, differences := same(2, "", false)
-	assert.Equal(t, []string{"same", "same"}, outcomes)
-	assert.Empty(t, differences)
-
-	costly := write("costly.wasm", verdict(abi.DecisionAllow, I32Const(1), Drop))
-	outcomes, differences = same(2, costly, true)
-	assert.Equal(t, []string{"same", "same"}, outcomes, "only what it costs differs")
-	require.NotEmpty(t, differences)
-	assert.Equal(t, "fuel", differences[0].Field)
-	assert.NotEqual(t, differences[0].Got, differences[0].Want)
-	outcomes, differences = same(2, write("deny.wasm", verdict(abi.DecisionDeny)), true)
-	assert.Equal(t, []string{"same", "changed"}, outcomes)
-	assert.Equal(t, host.ReplayDifference{Field: "decision", Got: `"deny"`, Want: `"allow"`}, differences[0])
-	outcomes, differences = same(2, write("trap.wasm", verdict(abi.DecisionAllow, Unreachable)), true)
-	assert.Equal(t, []string{"same", "trapped"}, outcomes)
-	assert.Equal(t, "trap", differences[0].Field)
-	outcomes, _ = same(2, write("loop.wasm", verdict(abi.DecisionAllow, Loop(Empty, Br(0)))), true)
-	assert.Equal(t, []string{"same", "trapped"}, outcomes, "with the recorded budget")
-
-	o.Module, o.Another = costly, false
-	_, err := host.Replay(t.Context(), o)
-	assert.ErrorContains(t, err, "want "+cases[0].Module.SHA256+", which was recorded; --another runs another version")
-	o.Module = ""
-	require.NoError(t, os.Remove(filepath.Join(g.dir, "plugins", "v1.wasm")))
-	_, err = host.Replay(t.Context(), o)
-	assert.ErrorContains(t, err, `plugin "v1", sha256 `+cases[0].Module.SHA256+`, is neither built in nor in plugins.dir or data_dir: --module names its file`)
-	kept := filepath.Join(g.dir, "data", "plugins", "sha256", cases[0].Module.SHA256)
-	require.NoError(t, os.MkdirAll(filepath.Dir(kept), 0o700))
-	require.NoError(t, os.WriteFile(kept, []byte(verdict(abi.DecisionAllow)), 0o600))
-	outcomes, _ = same(2, "", false)
-	assert.Equal(t, []string{"same", "same"}, outcomes)
-
-	bench, err := host.OpenWorkbench(t.Context(), host.WorkbenchOptions{ID: "v2", Wasm: []byte(verdict(abi.DecisionAllow, I32Const(1), Drop))})
-	require.NoError(t, err)
-	defer bench.Close(context.Background())
-	for _, c := range cases {
-		assert.NoError(t, bench.Run(t.Context(), c).Check(c), "fuel of one version says nothing of another's")
-	}
 }

@@ -31,6 +31,7 @@ func (h *Host) Reload(ctx context.Context) error {
 	s, err := h.rebuild(ctx)
 	if err != nil {
 		err = shown(h.options.Config, fmt.Errorf("reload: %w", err))
+		h.recordRefusal(err)
 		h.mu.Lock()
 		h.reload = control.Reload{Time: time.Now(), Error: err.Error()}
 		h.mu.Unlock()
@@ -73,6 +74,11 @@ func (h *Host) rebuild(ctx context.Context) (*snapshot, error) {
 	if len(kept) > 0 {
 		s.warnings = append(s.warnings, fmt.Sprintf("%s: %s changed, which counts from the next start on", c.File, strings.Join(kept, ", ")))
 		h.log.Warn("some changes count from the next start on", "keys", kept)
+	}
+	if err := h.recordLoad(c, s); err != nil {
+		s.serving.Discard()
+		with.release()
+		return nil, err
 	}
 	if err := h.replaceDoor(old, c); err != nil {
 		s.serving.Discard()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
+	"github.com/wasmgate/wasmgate/host/internal/source"
 	"github.com/wasmgate/wasmgate/host/internal/workbench"
 )
 
@@ -55,6 +56,9 @@ type Replayed struct {
 	Fuel ReplayFuel `json:"fuel"`
 	// Differences are all there are, of decision, fuel, log and host calls.
 	Differences []ReplayDifference `json:"differences,omitempty"`
+	// Unseen are the fields that another version asks for and the recorded one did not: it
+	// decided without them.
+	Unseen []string `json:"unseen,omitempty"`
 	// Trap is how the call failed; empty when it did not. Stack is the guest's functions.
 	Trap  string   `json:"trap,omitempty"`
 	Stack []string `json:"stack,omitempty"`
@@ -145,12 +149,12 @@ func (r *replayer) replay(ctx context.Context, file string, c *casefile.Case) (o
 	if err != nil {
 		return one, err
 	}
+	if got := plugin.SHA256(); got != c.Module.SHA256 && !r.Another {
+		return one, fmt.Errorf("module %s is sha256 %s, want %s, which was recorded; --another runs another version", r.Module, got, c.Module.SHA256)
+	}
 	o := plugin.Run(ctx, c)
 	one = Replayed{File: file, Name: c.Name, Hook: c.Hook.String(), Plugin: c.Module.ID, SHA256: c.Module.SHA256, Ran: o.SHA256,
 		Fuel: ReplayFuel{Got: o.Fuel, Want: c.Fuel}}
-	if o.SHA256 != c.Module.SHA256 && !r.Another {
-		return one, fmt.Errorf("module %s is sha256 %s, want %s, which was recorded; --another runs another version", r.Module, o.SHA256, c.Module.SHA256)
-	}
 	return one, one.judge(c, o)
 }
 
@@ -160,6 +164,9 @@ func (one *Replayed) judge(c *casefile.Case, o workbench.Outcome) error {
 		one.Differences = append(one.Differences, ReplayDifference{field, got, want})
 	}
 	one.Outcome = ReplaySame
+	if one.Ran != one.SHA256 {
+		one.Unseen = o.Unseen
+	}
 	failure := o.Err
 	if o.Refused != nil {
 		failure = o.Refused
@@ -244,27 +251,27 @@ func (r *replayer) find(m *casefile.Module) ([]byte, error) {
 	if digest, err := hex.DecodeString(m.SHA256); err != nil || len(digest) != sha256.Size {
 		return nil, fmt.Errorf("module: sha256 %q, want 64 hexadecimal digits", m.SHA256)
 	}
-	folders := []fs.FS{os.DirFS(filepath.Join(r.Config.DataDir, "plugins", "sha256"))}
-	names := []string{m.SHA256}
-	add := func(folder fs.FS) {
-		found, _ := fs.Glob(folder, "*.wasm") // the pattern is good
-		for _, name := range found {
-			folders, names = append(folders, folder), append(names, name)
-		}
+	store := source.OpenStore(pluginStore(r.Config), r.Config.Plugins.ModuleBytes)
+	if wasm, err := store.Get("sha256:" + m.SHA256); err == nil {
+		return wasm, nil
+	}
+	folders := []fs.FS{os.DirFS(r.Config.Plugins.Dir)}
+	if r.Config.Plugins.Dir == "" {
+		folders = nil
 	}
 	if r.Builtins != nil {
-		add(r.Builtins)
+		folders = append(folders, r.Builtins)
 	}
-	if r.Config.Plugins.Dir != "" {
-		add(os.DirFS(r.Config.Plugins.Dir))
-	}
-	for i, folder := range folders {
-		wasm, err := fs.ReadFile(folder, names[i])
-		if err != nil {
-			continue // it is none of them then, or gone
-		}
-		if sum := sha256.Sum256(wasm); hex.EncodeToString(sum[:]) == m.SHA256 {
-			return wasm, nil
+	for _, folder := range folders {
+		names, _ := fs.Glob(folder, "*.wasm") // the pattern is good
+		for _, name := range names {
+			wasm, err := fs.ReadFile(folder, name)
+			if err != nil {
+				continue // it is gone, or nobody's
+			}
+			if sum := sha256.Sum256(wasm); hex.EncodeToString(sum[:]) == m.SHA256 {
+				return wasm, nil
+			}
 		}
 	}
 	return nil, fmt.Errorf("plugin %q, sha256 %s, is neither built in nor in plugins.dir or data_dir: --module names its file", m.ID, m.SHA256)

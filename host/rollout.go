@@ -86,7 +86,7 @@ func (h *Host) rollOut(ctx context.Context, r *Rollout) error {
 	if err := h.snapshot.fits(r.Plugin, module); err != nil {
 		return errors.Join(err, rs.forget())
 	}
-	return h.roll(ctx, replaced(rs.entries, e, ended...))
+	return h.roll(ctx, "started", e, replaced(rs.entries, e, ended...))
 }
 
 // discard deletes a module that did not become a candidate.
@@ -97,8 +97,17 @@ func (rs *rollouts) discard(digest string) error {
 	return rs.modules.Delete(digest)
 }
 
-// roll changes the entries and serves by them; an error has changed nothing.
-func (h *Host) roll(ctx context.Context, entries []rollout.Entry) error {
+// roll records a step of e, changes the entries and serves by them; an error has changed
+// nothing.
+func (h *Host) roll(ctx context.Context, step string, e rollout.Entry, entries []rollout.Entry) (err error) {
+	if err := h.recordRollout(step, e, nil); err != nil {
+		return errors.Join(err, h.core.rollouts.forget())
+	}
+	defer func() {
+		if err != nil {
+			_ = h.recordRollout(step, e, err) // logged; the step is undone in any case
+		}
+	}()
 	undo, err := h.core.rollouts.change(entries)
 	if err != nil {
 		return errors.Join(err, h.core.rollouts.forget())
@@ -126,6 +135,9 @@ func (h *Host) reshare(ctx context.Context, r *Rollout) error {
 	}
 	entries := replaced(rs.entries, e, rollout.Running)
 	if inPlace {
+		if err := h.recordRollout("reshared", e, nil); err != nil {
+			return err
+		}
 		if _, err := rs.change(entries); err != nil {
 			return err
 		}
@@ -138,7 +150,7 @@ func (h *Host) reshare(ctx context.Context, r *Rollout) error {
 	old := c.share
 	c.share, c.serial = r.Share, rand.Uint64()
 	c.percent.Store(hundredths(r.Share))
-	if err := h.roll(ctx, entries); err != nil {
+	if err := h.roll(ctx, "reshared", e, entries); err != nil {
 		c.share = old
 		c.percent.Store(hundredths(old))
 		return err
@@ -161,7 +173,7 @@ func (h *Host) Promote(ctx context.Context, plugin string) error {
 	}
 	e := rs.entries[at]
 	e.State, e.Ended = rollout.Promoted, now()
-	if err := h.roll(ctx, replaced(rs.entries, e, rollout.Running, rollout.Promoted)); err != nil {
+	if err := h.roll(ctx, "promoted", e, replaced(rs.entries, e, rollout.Running, rollout.Promoted)); err != nil {
 		return shown(h.options.Config, fmt.Errorf("promote plugin %q: %w", plugin, err))
 	}
 	h.log.Info("rollout is promoted", "plugin", plugin, "digest", e.Digest)
@@ -194,11 +206,12 @@ func (h *Host) takeBack(ctx context.Context, plugin string, state rollout.State,
 	e.State, e.Reason, e.Ended = state, reason, now()
 	entries := replaced(rs.entries, e, append(ended, was)...)
 	if was == rollout.Promoted {
-		if err := h.roll(ctx, entries); err != nil {
+		if err := h.roll(ctx, string(state), e, entries); err != nil {
 			return shown(h.options.Config, fmt.Errorf("roll back plugin %q: %w", plugin, err))
 		}
 	} else {
-		c.percent.Store(0) // from here on no request goes there, whatever comes
+		c.percent.Store(0)                         // from here on no request goes there, whatever comes
+		_ = h.recordRollout(string(state), e, nil) // it is logged; back is the safe way
 		if _, err := rs.change(entries); err != nil {
 			return shown(h.options.Config, fmt.Errorf("roll back plugin %q: it serves no request, but that is not kept for the next start: %w", plugin, err))
 		}
@@ -275,6 +288,7 @@ func (h *Host) outdated(s *snapshot) {
 		}
 		if bases := s.bases[e.Plugin]; len(bases) > 0 && !slices.ContainsFunc(bases, func(d [32]byte) bool { return digestText(d) == e.Base }) {
 			e.State, e.Ended, e.Reason, changed = rollout.Returned, now(), "the plugin's source gives "+digestText(bases[0])+" now", true
+			_ = h.recordRollout(string(e.State), *e, nil) // it is logged; the source decides
 			h.log.Warn("rollout ended", "plugin", e.Plugin, "digest", e.Digest, "reason", e.Reason)
 		}
 	}

@@ -1,9 +1,7 @@
 package host_test
 
 import (
-	"bytes"
 	"context"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,14 +18,14 @@ import (
 )
 
 // sdks are the languages that have an SDK. build is a command line that is run in folder,
-// with NAME for the example and OUT for the file to write. Manifests and case files are
-// those of Go's examples: one set for all.
-var sdks = []struct{ name, folder, build string }{
-	{"Go", "../sdk/go/examples", "env GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -ldflags=-s -o OUT ./NAME"},
-	{"Rust", "../sdk/rust", "sh build.sh NAME OUT"},
-	{"AssemblyScript", "../sdk/assemblyscript", "sh build.sh NAME OUT"},
-	{"C", "../sdk/c", "sh build.sh NAME OUT"},
-	{"Zig", "../sdk/zig", "sh build.sh NAME OUT"},
+// with NAME for the example and OUT for the file to write. canary is the name of the guest of
+// TestSDKCanaries. Manifests and case files are those of Go's examples: one set for all.
+var sdks = []struct{ name, folder, build, canary string }{
+	{"Go", "../sdk/go/examples", "env GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -ldflags=-s -o OUT ./NAME", "canary"},
+	{"Rust", "../sdk/rust", "sh build.sh NAME OUT", "canary"},
+	{"AssemblyScript", "../sdk/assemblyscript", "sh build.sh NAME OUT", "../tests/canary"},
+	{"C", "../sdk/c", "sh build.sh NAME OUT", "tests/canary"},
+	{"Zig", "../sdk/zig", "sh build.sh NAME OUT", "../tests/canary"},
 }
 
 const reference = "../sdk/go/examples"
@@ -42,10 +40,10 @@ func toolchains(t *testing.T) []string {
 		"CARGO_TARGET_DIR="+filepath.Join(cache, "cargo"))
 }
 
-// buildExample compiles an example with the language's toolchain and packs the manifest in.
-func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manifest) {
+// build compiles an example with the language's toolchain.
+func build(t *testing.T, folder, build, name string) []byte {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), name+".wasm")
+	out := filepath.Join(t.TempDir(), filepath.Base(name)+".wasm")
 	words := strings.Fields(strings.NewReplacer("NAME", name, "OUT", out).Replace(build))
 	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	cmd.Dir, cmd.Env = folder, toolchains(t)
@@ -53,38 +51,58 @@ func buildExample(t *testing.T, folder, build, name string) ([]byte, *abi.Manife
 	require.NoError(t, err, "%s in %s:\n%s", strings.Join(words, " "), folder, text)
 	wasm, err := os.ReadFile(out)
 	require.NoError(t, err)
-	text, err = os.ReadFile(filepath.Join(reference, name, "manifest.json"))
-	require.NoError(t, err)
-	manifest, err := abi.ParseManifest(text)
-	require.NoError(t, err)
-	wasm, err = abi.AppendManifest(wasm, text)
-	require.NoError(t, err)
-	return wasm, manifest
+	return wasm
 }
 
-// TestSDKs builds every example of every language, runs the same case files through the
-// gateway's engine, and compares sdk/README.md's parity table with what came of it.
-// WASMGATE_UPDATE=1 writes the table anew.
+// withManifest is a module with the manifest of an example in it.
+func withManifest(t *testing.T, wasm []byte, name string) []byte {
+	t.Helper()
+	manifest, err := os.ReadFile(filepath.Join(reference, name, "manifest.json"))
+	require.NoError(t, err)
+	wasm, err = abi.AppendManifest(wasm, manifest)
+	require.NoError(t, err)
+	return wasm
+}
+
+// inspected is what stands in a module, which is as its manifest says.
+func inspected(t *testing.T, wasm []byte) *abi.Module {
+	t.Helper()
+	module, err := abi.Inspect(wasm)
+	require.NoError(t, err)
+	manifest, found, err := abi.ReadManifest(wasm)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.NoError(t, module.Check(manifest))
+	return module
+}
+
+// TestSDKs builds every example of every language, hello as sdk/README.md says and full in a
+// copy of the SDK's folder, runs the same case files through the gateway's engine, sees them
+// at work in a running gateway, and compares sdk/README.md's parity table with what came of
+// it. WASMGATE_UPDATE=1 writes the table anew.
 func TestSDKs(t *testing.T) {
 	rows := map[string][]string{}
-	for _, l := range sdks {
+	for i, l := range sdks {
 		t.Run(l.name, func(t *testing.T) {
-			wasm, manifest := buildExample(t, l.folder, l.build, "hello")
-			module, err := abi.Inspect(wasm)
-			require.NoError(t, err)
-			require.NoError(t, module.Check(manifest))
-			for _, i := range module.Imports {
+			wasm := firstSteps(t, i)
+			for _, i := range inspected(t, wasm).Imports {
 				assert.False(t, strings.HasPrefix(i.Module, "wasmgate."), "hello imports %s %s", i.Module, i.Name)
 				assert.True(t, l.name == "Go" || i.Module != "wasi_snapshot_preview1", "hello imports %s %s", i.Module, i.Name)
 			}
 			runExample(t, "hello", wasm)
-			throughGateway(t, wasm)
+			serveFirstSteps(t, wasm)
 
-			wasm, manifest = buildExample(t, l.folder, l.build, "full")
-			module, err = abi.Inspect(wasm)
-			require.NoError(t, err)
-			require.NoError(t, module.Check(manifest))
-			rows[l.name] = append(runExample(t, "full", wasm), imported(module)...)
+			folder := l.folder
+			if folder != reference {
+				folder = alone(t, folder)
+			}
+			wasm = withManifest(t, build(t, folder, l.build, "full"), "full")
+			module := inspected(t, wasm)
+			hooks := runExample(t, "full", wasm)
+			fullThroughGateway(t, wasm)
+			if !t.Failed() {
+				rows[l.name] = append(hooks, imported(module)...)
+			}
 		})
 	}
 	checkParity(t, rows)
@@ -128,21 +146,6 @@ func runExample(t *testing.T, name string, wasm []byte) (hooks []string) {
 	return hooks
 }
 
-// throughGateway asks a running gateway with hello as its only policy.
-func throughGateway(t *testing.T, wasm []byte) {
-	t.Helper()
-	u := serve(t, nil)
-	g := start(t, files{
-		"plugins/hello.wasm": string(wasm),
-		"apis/a.yaml":        document(`x-wasmgate-api: {id: api}`, at("/pets", "x-wasmgate-policies: [{plugin: hello}]", proxy(u.URL))),
-	})
-	g.each(t, func(t *testing.T, c *http.Client) {
-		assert.Equal(t, 200, get(t, c, site+"/pets", "X-Token: let-me-in").StatusCode)
-		assert.Equal(t, 401, get(t, c, site+"/pets", "X-Token: let-me").StatusCode)
-		assert.Equal(t, 401, get(t, c, site+"/pets").StatusCode)
-	})
-}
-
 // checkParity compares the table between the markers of sdk/README.md with the rows.
 func checkParity(t *testing.T, rows map[string][]string) {
 	t.Helper()
@@ -169,16 +172,32 @@ func checkParity(t *testing.T, rows map[string][]string) {
 	if len(rows) < len(sdks) {
 		return // some were not run, or failed
 	}
-	const path, begin, end = "../sdk/README.md", "<!-- gen:parity -->\n", "<!-- /gen:parity -->"
-	old, err := os.ReadFile(path)
-	require.NoError(t, err)
-	head, rest, found := bytes.Cut(old, []byte(begin))
-	require.True(t, found, "%s has no %s", path, begin)
-	got, tail, found := bytes.Cut(rest, []byte(end))
-	require.True(t, found, "%s has no %s", path, end)
+	old := guideTable(t, "parity")
 	if os.Getenv("WASMGATE_UPDATE") != "" && !t.Failed() {
-		require.NoError(t, os.WriteFile(path, slices.Concat(head, []byte(begin), []byte(table.String()), []byte(end), tail), 0o644))
+		old.write(t, table.String())
 		return
 	}
-	assert.Equal(t, table.String(), string(got), "%s differs: WASMGATE_UPDATE=1 writes it anew", path)
+	assert.Equal(t, table.String(), old.text, "sdk/README.md differs: WASMGATE_UPDATE=1 writes it anew")
+}
+
+// region is the text between the markers of a table in sdk/README.md, and what stands around it.
+type region struct{ head, text, tail string }
+
+const guidePath = "../sdk/README.md"
+
+func guideTable(t *testing.T, name string) region {
+	t.Helper()
+	text, err := os.ReadFile(guidePath)
+	require.NoError(t, err)
+	begin, end := "<!-- gen:"+name+" -->\n", "<!-- /gen:"+name+" -->"
+	head, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found, "%s has no %s", guidePath, begin)
+	table, tail, found := strings.Cut(rest, end)
+	require.True(t, found, "%s has no %s", guidePath, end)
+	return region{head + begin, table, end + tail}
+}
+
+func (r region) write(t *testing.T, table string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(guidePath, []byte(r.head+table+r.tail), 0o644))
 }

@@ -18,7 +18,6 @@ import (
 
 // The operator follows a tag by an act of his own, and not to what was signed before.
 func TestPullPlugin(t *testing.T) {
-	stamps := builds()
 	u := serve(t, nil)
 	r := sourcetest.Start(t, sourcetest.Options{})
 	acme := newPublisher(t)
@@ -26,8 +25,8 @@ func TestPullPlugin(t *testing.T) {
 	at := func(module string, seconds int64) string {
 		return string(acme.Sign([]byte(module), signature.Comment{Time: time.Unix(seconds, 0), ID: "stamp"}))
 	}
-	digest := func(n int) string { return source.Digest([]byte(stamps[n])) }
-	push(t, tag, stamps[1], at(stamps[1], 1000))
+	digest := func(n int) string { return source.Digest([]byte(stamp(n))) }
+	push(t, tag, stamp(1), at(stamp(1), 1000))
 	g := start(t, files{"wasmgate.yaml": trusting(r.Address, signersOf(acme.key)), "apis/a.yaml": sourced(u.URL, fmt.Sprintf(", source: %q", tag))})
 	g.stamped(t, 1)
 	config, err := host.Load(host.LoadOptions{File: filepath.Join(g.dir, "wasmgate.yaml"), Environ: []string{}})
@@ -44,10 +43,10 @@ func TestPullPlugin(t *testing.T) {
 	}
 	require.Equal(t, digest(1), pinned())
 
-	push(t, tag, stamps[2], "")
+	push(t, tag, stamp(2), "")
 	_, err = pull(host.Pull{})
 	require.ErrorContains(t, err, `plugin "stamp" from `+tag+": got no signature, want one by key "+acme.key.ID())
-	push(t, tag, stamps[2], at(stamps[2], 999))
+	push(t, tag, stamp(2), at(stamp(2), 999))
 	_, err = pull(host.Pull{})
 	require.ErrorContains(t, err, "got a module that was signed 1970-01-01T00:16:39Z, want none before 1970-01-01T00:16:40Z")
 	_, err = pull(host.Pull{Digest: digest(3), Older: true})
@@ -63,7 +62,7 @@ func TestPullPlugin(t *testing.T) {
 	g.stamped(t, 1) // nothing serves without a reload
 	require.NoError(t, g.Reload(t.Context()))
 	g.stamped(t, 2)
-	push(t, tag, stamps[3], at(stamps[3], 2000))
+	push(t, tag, stamp(3), at(stamp(3), 2000))
 	one, err = pull(host.Pull{})
 	require.NoError(t, err)
 	require.Equal(t, acme.key.ID(), one.Signed.KeyID)
@@ -79,26 +78,25 @@ func TestPullPlugin(t *testing.T) {
 }
 
 func TestCheckPlugin(t *testing.T) {
-	stamps := builds()
 	acme, other := newPublisher(t), newPublisher(t)
 	dir := t.TempDir()
-	options := prepare(t, dir, files{"wasmgate.yaml": "plugins: {dir: plugins, " + signersOf(acme.key) + "}\n", "stamp.wasm": stamps[1], "stamp.wasm.minisig": acme.sign(stamps[1]), "secret": "very secret"})
+	options := prepare(t, dir, files{"wasmgate.yaml": "plugins: {dir: plugins, " + signersOf(acme.key) + "}\n", "stamp.wasm": stamp(1), "stamp.wasm.minisig": acme.sign(stamp(1)), "secret": "very secret"})
 	path := filepath.Join(dir, "stamp.wasm")
 	one, err := host.CheckPlugin(t.Context(), options.Config, host.Pull{Source: "file:" + path})
 	require.NoError(t, err)
 	require.Equal(t, "plugins.signers[0]", one.Signed.Rule)
-	signed, err := host.VerifyPlugin([]byte(stamps[1]), []byte(acme.sign(stamps[1])), []string{other.key.String(), acme.key.String()})
+	signed, err := host.VerifyPlugin([]byte(stamp(1)), []byte(acme.sign(stamp(1))), []string{other.key.String(), acme.key.String()})
 	require.NoError(t, err)
 	require.Equal(t, acme.key.ID(), signed.KeyID)
-	for text, want := range map[string]string{"": "got no signature, want one by key " + acme.key.ID() + " (--key)", acme.sign(stamps[2]): "does not fit", other.sign(stamps[1]): "which no rule names", "x": "read signature"} {
-		_, err = host.VerifyPlugin([]byte(stamps[1]), []byte(text), []string{acme.key.String()})
+	for text, want := range map[string]string{"": "got no signature, want one by key " + acme.key.ID() + " (--key)", acme.sign(stamp(2)): "does not fit", other.sign(stamp(1)): "which no rule names", "x": "read signature"} {
+		_, err = host.VerifyPlugin([]byte(stamp(1)), []byte(text), []string{acme.key.String()})
 		require.ErrorContains(t, err, want)
 	}
-	_, err = host.VerifyPlugin([]byte(stamps[1]), nil, []string{"x"})
+	_, err = host.VerifyPlugin([]byte(stamp(1)), nil, []string{"x"})
 	require.ErrorContains(t, err, "read public key")
 	fetched, err := host.FetchPlugin(t.Context(), options.Config, host.Pull{Source: "file:" + path})
 	require.NoError(t, err)
-	require.Equal(t, stamps[1], string(fetched.Module))
+	require.Equal(t, stamp(1), string(fetched.Module))
 	require.NoError(t, os.WriteFile(path, []byte("garbage"), 0o600))
 	_, err = host.CheckPlugin(t.Context(), options.Config, host.Pull{Source: "file:" + path})
 	require.ErrorContains(t, err, "not a Wasm module")

@@ -20,6 +20,7 @@ import (
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/cache"
+	"github.com/wasmgate/wasmgate/host/internal/control"
 	"github.com/wasmgate/wasmgate/host/internal/document"
 	"github.com/wasmgate/wasmgate/host/internal/guest"
 	"github.com/wasmgate/wasmgate/host/internal/observe"
@@ -41,6 +42,10 @@ type snapshot struct {
 	forward  *shared[*upstreams]
 	cache    *shared[*cache.Cache]
 	warnings []string
+	// documents are the digests of the files of apis.dir, by path.
+	documents map[string][32]byte
+	came      map[string]origin // where its plugins came from, by key
+	reviewed  []control.ReviewedPolicy
 }
 
 // compiledAPI is one document with its routes bound. A document that did not change, with
@@ -51,11 +56,17 @@ type compiledAPI struct {
 	routes []route.Route[*pipeline.Route]
 	bound  []*boundPolicy // every policy that a route uses, once
 	refs   atomic.Int64   // snapshots that use it
+
+	places  map[*boundPolicy][]string // the keys of the routes that use a policy
+	gateway map[*boundPolicy]bool     // those that are bound to the whole gateway
 }
 
-// add puts policies among those that a route uses.
-func (a *compiledAPI) add(list []*boundPolicy) {
+// add puts policies among those that the route of a key uses.
+func (a *compiledAPI) add(list []*boundPolicy, key string) {
 	for _, p := range list {
+		if at := a.places[p]; len(at) == 0 || at[len(at)-1] != key {
+			a.places[p] = append(at, key)
+		}
 		if !slices.Contains(a.bound, p) {
 			a.bound = append(a.bound, p)
 		}
@@ -112,6 +123,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 			s.apis = append(s.apis, b.compile(api))
 		}
 		b.bindBeside()
+		s.documents = documents.Digests
 		for _, w := range documents.Warnings {
 			s.warnings = append(s.warnings, with.config.Scrub(w.String()))
 		}
@@ -119,7 +131,7 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 	s.policies, s.bases = b.order, b.bases
 	if len(b.problems) > 0 {
 		c.giveBack(s)
-		return nil, &ConfigErrors{b.problems.Err().(document.Errors)}
+		return nil, &ConfigErrors{problems: b.problems.Err().(document.Errors), refused: plugins.refused(b.problems)}
 	}
 	table, err := b.table(s.apis)
 	if err != nil {
@@ -131,6 +143,8 @@ func (c *core) build(ctx context.Context, with *setup, previous *snapshot) (*sna
 		return nil, err
 	}
 	s.digest, s.loaded = digestAPIs(s.apis), time.Now()
+	s.came = s.origins()
+	s.reviewed = s.review() // now, while it uses its plugins
 	s.serving = pipeline.NewSnapshot(pipeline.Parts{Table: table, Upstreams: with.forward.value, Buckets: with.buckets, Cache: with.cache.value,
 		Close: func() { c.giveBack(s) }})
 	return s, nil
@@ -194,14 +208,14 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		old.refs.Add(1)
 		return old
 	}
-	a := &compiledAPI{id: id, api: api}
+	a := &compiledAPI{id: id, api: api, places: make(map[*boundPolicy][]string)}
 	a.refs.Store(1)
 	shared := &pipeline.API{ID: api.ID, Stage: api.Stage, Protocol: api.Protocol,
 		StageVariables: api.StageVariables, Keys: b.keys(api)}
 	for i := range api.Routes {
 		r := &api.Routes[i]
 		list, missing := b.bindAll(policies[i], nil)
-		a.add(list)
+		a.add(list, r.Key())
 		bound := make([]*pipeline.Policy, len(list))
 		for j, p := range list {
 			bound[j] = p.Policy
@@ -210,7 +224,7 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 			Integration: integrationJSON(r.Integration), Host: constantHost(r.Integration), Cache: b.setup.cache.value.Group(api.ID + "/" + api.Stage),
 			Metrics: b.observer.Route(observe.RouteKey{API: api.ID, Stage: api.Stage, Route: r.Path, Method: r.Method})}
 		canaries, also := b.canaries(one, policies[i], bound)
-		a.add(also)
+		a.add(also, r.Key())
 		one.Canaries = canaries
 		compiled := pipeline.NewRoute(one, bound)
 		if !compiled.Integrates() && !missing {
@@ -218,6 +232,7 @@ func (b *builder) compile(api *model.API) *compiledAPI {
 		}
 		a.routes = append(a.routes, route.Route[*pipeline.Route]{Method: r.Method, Path: r.Path, Value: compiled})
 	}
+	a.gateway = b.boundToGateway()
 	return a
 }
 

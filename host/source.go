@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host/internal/config"
@@ -78,31 +79,68 @@ func (s *pluginSet) openSources(c *config.Config) (problems document.Errors) {
 	return problems
 }
 
-// fromSource is the module that a policy's source gives. It is judged whenever a snapshot is
+// fetched is what a source gave.
+type fetched struct {
+	artifact *source.Artifact
+	made     provenance
+	err      error
+}
+
+// fetches is how many sources are asked at once: what they cost is waiting.
+const fetches = 8
+
+// fetchAll asks the sources among keys side by side; errors are told when they are loaded.
+func (s *pluginSet) fetchAll(ctx context.Context, keys []moduleKey) {
+	var group errgroup.Group
+	group.SetLimit(fetches)
+	for _, key := range keys {
+		if key.source == (model.Source{}) {
+			continue
+		}
+		group.Go(func() error { // waited for below
+			f := s.fetch(ctx, key)
+			s.mu.Lock()
+			s.fetched[key] = f
+			s.mu.Unlock()
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in s.fetched
+}
+
+// fetch asks a source and judges what it gives.
+func (s *pluginSet) fetch(ctx context.Context, key moduleKey) (f fetched) {
+	switch {
+	case s.isBuiltin(key.id): // as for files: nobody replaces the authorizer
+		f.err = fmt.Errorf("the id of the built-in plugin %q, want an id of its own", key.id)
+	case s.sources == nil:
+		f.err = errors.New("plugins.pull is wrong")
+	default:
+		f.artifact, f.err = s.sources.Load(ctx, key.source, s.wanted[key.source])
+	}
+	if f.err == nil {
+		f.made, f.err = s.check(key, signature.Origin(key.source.Scheme), f.artifact.Module, f.artifact.Signatures)
+	}
+	return f
+}
+
+// fromSource is the module that a policy's source gave. It is judged whenever a snapshot is
 // made, and before anything of it is compiled.
 func (s *pluginSet) fromSource(ctx context.Context, key moduleKey) (*moduleEntry, error) {
-	if s.isBuiltin(key.id) { // as for files: nobody replaces the authorizer
-		return nil, fmt.Errorf("the id of the built-in plugin %q, want an id of its own", key.id)
-	}
-	if s.sources == nil {
-		return nil, errors.New("plugins.pull is wrong")
-	}
-	a, err := s.sources.Load(ctx, key.source, s.wanted[key.source])
-	if err != nil {
-		return nil, err
-	}
-	made, err := s.check(key, signature.Origin(key.source.Scheme), a.Module, a.Signatures)
-	if err != nil {
-		return nil, err
-	}
-	e, err := s.compiled(ctx, key, a.Module, fileStamp{})
-	if err != nil {
-		return nil, err
-	}
-	s.learn(e.Digest(), made)
 	s.mu.Lock()
-	s.pulled = append(s.pulled, a)
+	f, ok := s.fetched[key]
 	s.mu.Unlock()
+	if !ok {
+		f = s.fetch(ctx, key)
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	e, err := s.compiled(ctx, key, f.artifact.Module, fileStamp{})
+	if err != nil {
+		return nil, err
+	}
+	s.learn(e.Digest(), f.made)
 	return e, nil
 }
 
@@ -183,16 +221,19 @@ func (s *pluginSet) keep(log *slog.Logger) error {
 	if s.trial {
 		return nil
 	}
-	for _, a := range s.pulled {
+	for key, f := range s.fetched {
+		a := f.artifact
+		if s.used[key] == nil {
+			continue
+		}
 		if err := s.sources.Keep(a); err != nil {
 			return err
 		}
 		if !a.Kept && a.Source.Scheme != model.SourceFile {
-			signer := s.known[sha256.Sum256(a.Module)].verdict.KeyID
-			log.Info("module is pulled", "source", a.Source.String(), "digest", a.Digest, "manifest", a.Manifest, "signer", signer)
+			log.Info("module is pulled", "source", a.Source.String(), "digest", a.Digest, "manifest", a.Manifest, "signer", f.made.verdict.KeyID)
 		}
 	}
-	s.pulled = nil // with the modules' bytes
+	clear(s.fetched) // with the modules' bytes
 	return nil
 }
 
@@ -288,7 +329,9 @@ func (b *builder) prepare(documents *openapi.Set) {
 		}
 	}
 	b.plugins.watch()
-	b.plugins.compile(b.ctx, slices.Collect(maps.Keys(keys)))
+	list := slices.Collect(maps.Keys(keys))
+	b.plugins.fetchAll(b.ctx, list)
+	b.plugins.compile(b.ctx, list)
 }
 
 // from names a policy's source.

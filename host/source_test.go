@@ -3,11 +3,13 @@ package host_test
 import (
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,9 +78,6 @@ func signersOf(keys ...signature.Key) string {
 	return "signers: [{keys: [" + strings.Join(list, ", ") + "], plugins: [stamp]}]"
 }
 
-// builds are stamps by their versions; a second build of one is not the same bytes.
-func builds() [4]string { return [...]string{stamp(0), stamp(1), stamp(2), stamp(3)} }
-
 // stamped wants the stamp of that build to decide a request.
 func (g *gateway) stamped(t testing.TB, build int) {
 	t.Helper()
@@ -88,12 +87,11 @@ func (g *gateway) stamped(t testing.TB, build int) {
 // A module from a registry decides requests; whatever happens to the registry, the key or
 // the copy, the old snapshot serves on.
 func TestSourceOCI(t *testing.T) {
-	stamps := builds()
 	u := serve(t, nil)
 	r := sourcetest.Start(t, sourcetest.Options{})
 	acme, stranger := newPublisher(t), newPublisher(t)
 	tag := "oci://" + r.Address + "/acme/stamp:1"
-	first := push(t, tag, stamps[1], acme.sign(stamps[1]))
+	first := push(t, tag, stamp(1), acme.sign(stamp(1)))
 	policy := fmt.Sprintf(", source: %q", tag)
 	g := start(t, files{"wasmgate.yaml": trusting(r.Address, signersOf(acme.key)), "apis/a.yaml": sourced(u.URL, policy)})
 	g.stamped(t, 1)
@@ -105,7 +103,7 @@ func TestSourceOCI(t *testing.T) {
 	require.Contains(t, g.log.String(), first, "the manifest's digest")
 
 	// The tag moves to something that nobody signed: nobody follows.
-	push(t, tag, stamps[2], "")
+	push(t, tag, stamp(2), "")
 	require.NoError(t, g.Reload(t.Context()))
 	g.stamped(t, 1)
 
@@ -120,30 +118,29 @@ func TestSourceOCI(t *testing.T) {
 	g.update(files{"wasmgate.yaml": process(trusting(r.Address, signersOf(acme.key)))})
 
 	// The policy's digest moves it to the next version, by the tag.
-	push(t, tag, stamps[3], acme.sign(stamps[3]))
-	g.update(files{"apis/a.yaml": sourced(u.URL, policy+", digest: "+source.Digest([]byte(stamps[3])))})
+	push(t, tag, stamp(3), acme.sign(stamp(3)))
+	g.update(files{"apis/a.yaml": sourced(u.URL, policy+", digest: "+source.Digest([]byte(stamp(3))))})
 	g.stamped(t, 3)
 
 	// The registry is gone: the copy does. A copy that was changed does not.
 	r.Stop()
 	require.NoError(t, g.Reload(t.Context()))
 	g.stamped(t, 3)
-	path := filepath.Join(g.dir, "data", "plugins", "sha256", strings.TrimPrefix(source.Digest([]byte(stamps[3])), "sha256:"))
-	require.NoError(t, os.WriteFile(path, []byte(stamps[2]), 0o600))
+	path := filepath.Join(g.dir, "data", "plugins", "sha256", strings.TrimPrefix(source.Digest([]byte(stamp(3))), "sha256:"))
+	require.NoError(t, os.WriteFile(path, []byte(stamp(2)), 0o600))
 	why = g.refused(nil)
-	require.Contains(t, why, "damaged: the file is "+source.Digest([]byte(stamps[2])))
+	require.Contains(t, why, "damaged: the file is "+source.Digest([]byte(stamp(2))))
 	g.stamped(t, 3)
 	require.GreaterOrEqual(t, g.metric("wasmgate_config_reloads_total", `result="failure"`), 7.0)
 }
 
 // refusesEvil: who asks for a bad module by its digest is refused, and served on.
 func refusesEvil(t *testing.T, g *gateway, r *sourcetest.Registry, u string, acme, stranger *publisher) {
-	stamps := builds()
 	refusals := map[string]struct{ module, sign, want string }{
-		"unsigned":       {stamps[2], "", "got no signature, want one by key " + acme.key.ID() + " (plugins.signers[0])"},
-		"a stranger's":   {stamps[2], stranger.sign(stamps[2]), "got a signature by key " + stranger.key.ID() + ", which no rule names"},
-		"of other bytes": {stamps[2], acme.sign(stamps[1]), "got a signature by key " + acme.key.ID() + " that does not fit the module"},
-		"of another plugin": {stamps[2], string(acme.Sign([]byte(stamps[2]), signature.Comment{ID: "other"})),
+		"unsigned":       {stamp(2), "", "got no signature, want one by key " + acme.key.ID() + " (plugins.signers[0])"},
+		"a stranger's":   {stamp(2), stranger.sign(stamp(2)), "got a signature by key " + stranger.key.ID() + ", which no rule names"},
+		"of other bytes": {stamp(2), acme.sign(stamp(1)), "got a signature by key " + acme.key.ID() + " that does not fit the module"},
+		"of another plugin": {stamp(2), string(acme.Sign([]byte(stamp(2)), signature.Comment{ID: "other"})),
 			`got id "other" in the trusted comment by key ` + acme.key.ID() + ` (plugins.signers[0]), want the plugin's, "stamp"`},
 		"no module": {"garbage", acme.sign("garbage"), "not a Wasm module"},
 	}
@@ -165,15 +162,14 @@ func refusesEvil(t *testing.T, g *gateway, r *sourcetest.Registry, u string, acm
 
 // Without any rule plugins.dir is taken and nothing else.
 func TestSourceWithoutRules(t *testing.T) {
-	stamps := builds()
 	u := serve(t, nil)
 	r := sourcetest.Start(t, sourcetest.Options{})
-	g := start(t, files{"wasmgate.yaml": trusting(r.Address), "plugins/stamp.wasm": stamps[1], "plugins/stamp.wasm.minisig": "rubbish", "apis/a.yaml": sourced(u.URL, "")})
+	g := start(t, files{"wasmgate.yaml": trusting(r.Address), "plugins/stamp.wasm": stamp(1), "plugins/stamp.wasm.minisig": "rubbish", "apis/a.yaml": sourced(u.URL, "")})
 	g.stamped(t, 1)
 	acme := newPublisher(t)
 	tag := "oci://" + r.Address + "/acme/stamp:1"
-	push(t, tag, stamps[2], acme.sign(stamps[2]))
-	g.put(files{"elsewhere/stamp.wasm": stamps[2]})
+	push(t, tag, stamp(2), acme.sign(stamp(2)))
+	g.put(files{"elsewhere/stamp.wasm": stamp(2)})
 	for _, from := range []string{tag, "file:../elsewhere/stamp.wasm"} {
 		scheme, _, _ := strings.Cut(from, ":")
 		why := g.refused(files{"apis/a.yaml": sourced(u.URL, fmt.Sprintf(", source: %q", from))})
@@ -190,11 +186,10 @@ func TestSourceWithoutRules(t *testing.T) {
 
 // With rules, the files of plugins.dir are held against them, whenever a snapshot is made.
 func TestSignedFiles(t *testing.T) {
-	stamps := builds()
 	u := serve(t, nil)
 	acme, next := newPublisher(t), newPublisher(t)
 	rules := "plugins: {dir: plugins, " + signersOf(acme.key) + "}\n"
-	g := start(t, files{"wasmgate.yaml": rules, "plugins/stamp.wasm": stamps[1], "plugins/stamp.wasm.minisig": acme.sign(stamps[1]), "apis/a.yaml": sourced(u.URL, "")})
+	g := start(t, files{"wasmgate.yaml": rules, "plugins/stamp.wasm": stamp(1), "plugins/stamp.wasm.minisig": acme.sign(stamp(1)), "apis/a.yaml": sourced(u.URL, "")})
 	g.stamped(t, 1)
 	refused := func(content files, want string) {
 		t.Helper()
@@ -202,10 +197,10 @@ func TestSignedFiles(t *testing.T) {
 		require.Contains(t, why, filepath.Join(g.dir, "plugins", "stamp.wasm")+": got "+want)
 		g.stamped(t, 1)
 	}
-	refused(files{"plugins/stamp.wasm": stamps[2]}, "a signature by key "+acme.key.ID()+" that does not fit the module")
-	refused(files{"plugins/stamp.wasm.minisig": next.sign(stamps[2])}, "a signature by key "+next.key.ID()+", which no rule names")
+	refused(files{"plugins/stamp.wasm": stamp(2)}, "a signature by key "+acme.key.ID()+" that does not fit the module")
+	refused(files{"plugins/stamp.wasm.minisig": next.sign(stamp(2))}, "a signature by key "+next.key.ID()+", which no rule names")
 	refused(files{"plugins/stamp.wasm.minisig": ""}, "no signature")
-	g.put(files{"plugins/stamp.wasm.minisig": acme.sign(stamps[2])})
+	g.put(files{"plugins/stamp.wasm.minisig": acme.sign(stamp(2))})
 	await(t, "the signature to be seen", func() bool { return get(t, g.h1, site+"/v").Header.Get("x-plugin") == mark(2) })
 
 	why := g.refused(files{"wasmgate.yaml": process("plugins: {dir: plugins, " + strings.Replace(signersOf(acme.key), "[stamp]", "[other]", 1) + "}\n")})
@@ -213,13 +208,12 @@ func TestSignedFiles(t *testing.T) {
 	g.stamped(t, 2)
 	g.update(files{"wasmgate.yaml": process("plugins: {dir: plugins, " + strings.Replace(signersOf(next.key), "[stamp]", "[other]", 1) + ", unsigned: [{plugins: [stamp], from: [dir]}]}\n"), "plugins/stamp.wasm.minisig": ""})
 	g.stamped(t, 2)
-	refused2 := g.refused(files{"plugins/stamp.wasm.minisig": acme.sign(stamps[2])})
+	refused2 := g.refused(files{"plugins/stamp.wasm.minisig": acme.sign(stamp(2))})
 	require.Contains(t, refused2, "a signature by key "+acme.key.ID()+", which no rule names", "also where it may come unsigned")
 }
 
 // A file beside the document is hot-loaded; two versions beside each other are meant, or refused.
 func TestSourceFile(t *testing.T) {
-	stamps := builds()
 	u := serve(t, nil)
 	policy := func(source, digest string) string {
 		return fmt.Sprintf("x-wasmgate-policies: [{plugin: stamp, config: %q, source: %q%s}]", mark(7), source, digest)
@@ -227,15 +221,15 @@ func TestSourceFile(t *testing.T) {
 	two := func(digests ...string) string {
 		return document(`x-wasmgate-api: {id: api}`, at("/v", policy("file:../mine/a.wasm", digests[0]), proxy(u.URL)), at("/w", policy("file:../mine/b.wasm", digests[1]), proxy(u.URL)))
 	}
-	digest := func(build int) string { return ", digest: " + source.Digest([]byte(stamps[build])) }
-	g := start(t, files{"wasmgate.yaml": "plugins: {dir: plugins, unsigned: [{plugins: [stamp, jwt], from: [file]}]}\n", "mine/a.wasm": stamps[1], "mine/b.wasm": stamps[2],
+	digest := func(build int) string { return ", digest: " + source.Digest([]byte(stamp(build))) }
+	g := start(t, files{"wasmgate.yaml": "plugins: {dir: plugins, unsigned: [{plugins: [stamp, jwt], from: [file]}]}\n", "mine/a.wasm": stamp(1), "mine/b.wasm": stamp(2),
 		"apis/a.yaml": sourced(u.URL, `, source: "file:../mine/a.wasm"`)})
 	g.stamped(t, 1)
-	g.put(files{"mine/a.wasm": stamps[3]})
+	g.put(files{"mine/a.wasm": stamp(3)})
 	await(t, "the file to be seen", func() bool { return get(t, g.h1, site+"/v").Header.Get("x-plugin") == mark(3) })
 
 	require.Contains(t, g.refused(files{"apis/a.yaml": sourced(u.URL, `, source: "file:../mine/later.wasm"`)}), "later.wasm: no such file")
-	g.put(files{"mine/later.wasm": stamps[2]})
+	g.put(files{"mine/later.wasm": stamp(2)})
 	await(t, "the file that was missing", func() bool { return get(t, g.h1, site+"/v").Header.Get("x-plugin") == mark(2) })
 	g.update(files{"apis/a.yaml": sourced(u.URL, `, source: "file:../mine/a.wasm"`)})
 
@@ -248,7 +242,7 @@ func TestSourceFile(t *testing.T) {
 	require.Contains(t, g.adminGet("/metrics"), `plugin="stamp"`)
 
 	why = g.refused(files{"apis/a.yaml": two(digest(3), digest(1))})
-	require.Contains(t, why, "got a module with digest "+source.Digest([]byte(stamps[2]))+", want "+source.Digest([]byte(stamps[1])))
+	require.Contains(t, why, "got a module with digest "+source.Digest([]byte(stamp(2)))+", want "+source.Digest([]byte(stamp(1))))
 	why = g.refused(files{"apis/a.yaml": strings.ReplaceAll(two(digest(3), digest(2)), "plugin: stamp", "plugin: jwt")})
 	require.Contains(t, why, `the id of the built-in plugin "jwt", want an id of its own`)
 	why = g.refused(files{"apis/a.yaml": strings.ReplaceAll(sourced(u.URL, `, source: "file:../mine/a.wasm"`), "plugin: stamp", "plugin: other")})
@@ -263,10 +257,18 @@ func TestSourceFile(t *testing.T) {
 
 // While a server of modules keeps a reload waiting, requests are served.
 func TestSlowSource(t *testing.T) {
-	stamps := builds()
 	u := serve(t, nil)
 	asked, release := make(chan struct{}, 1), make(chan struct{})
-	slow := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	var mended atomic.Bool
+	slow := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if mended.Load() {
+			if r.URL.Path != "/stamp.wasm" {
+				http.NotFound(w, r)
+				return
+			}
+			io.WriteString(w, stamp(2))
+			return
+		}
 		select {
 		case asked <- struct{}{}:
 		default:
@@ -277,10 +279,10 @@ func TestSlowSource(t *testing.T) {
 	t.Cleanup(slow.Close)
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slow.Certificate().Raw}))
 	g := start(t, files{"ca.pem": ca, "wasmgate.yaml": "plugins: {dir: plugins, unsigned: [{plugins: [stamp], from: [dir, https]}], pull: {ca_file: ca.pem}}\n",
-		"plugins/stamp.wasm": stamps[1], "apis/a.yaml": sourced(u.URL, "")})
+		"plugins/stamp.wasm": stamp(1), "apis/a.yaml": sourced(u.URL, "")})
 	g.stamped(t, 1)
 	from := slow.URL + "/stamp.wasm"
-	g.put(files{"apis/a.yaml": sourced(u.URL, fmt.Sprintf(", source: %q, digest: %q", from, source.Digest([]byte(stamps[2]))))})
+	g.put(files{"apis/a.yaml": sourced(u.URL, fmt.Sprintf(", source: %q, digest: %q", from, source.Digest([]byte(stamp(2)))))})
 	<-asked // by the reload that the watcher began
 	g.stamped(t, 1)
 	close(release)
@@ -292,10 +294,9 @@ func TestSlowSource(t *testing.T) {
 
 // Checking a configuration keeps nothing and pins nothing.
 func TestValidateKeepsNothing(t *testing.T) {
-	stamps := builds()
 	r := sourcetest.Start(t, sourcetest.Options{})
 	tag := "oci://" + r.Address + "/acme/stamp:1"
-	push(t, tag, stamps[1], "")
+	push(t, tag, stamp(1), "")
 	dir := t.TempDir()
 	options := prepare(t, dir, files{"wasmgate.yaml": trusting(r.Address, "unsigned: [{plugins: [stamp], from: [oci]}]"), "apis/a.yaml": sourced("http://127.0.0.1:1", fmt.Sprintf(", source: %q", tag))})
 	report, err := host.Validate(t.Context(), options)
@@ -306,24 +307,23 @@ func TestValidateKeepsNothing(t *testing.T) {
 
 // A rollout is no way around the rules, and a key that is taken back takes with it what it signed.
 func TestSignedRollouts(t *testing.T) {
-	stamps := builds()
 	u := serve(t, nil)
 	acme, next := newPublisher(t), newPublisher(t)
 	rules := func(keys ...signature.Key) string {
 		return process("plugins: {dir: plugins, " + signersOf(keys...) + "}\n")
 	}
-	g := start(t, files{"wasmgate.yaml": rules(acme.key, next.key), "plugins/stamp.wasm": stamps[1], "plugins/stamp.wasm.minisig": acme.sign(stamps[1]), "apis/a.yaml": sourced(u.URL, "")})
+	g := start(t, files{"wasmgate.yaml": rules(acme.key, next.key), "plugins/stamp.wasm": stamp(1), "plugins/stamp.wasm.minisig": acme.sign(stamp(1)), "apis/a.yaml": sourced(u.URL, "")})
 	roll := func(texts ...string) error {
-		r := &host.Rollout{Plugin: "stamp", Module: []byte(stamps[2]), Share: rollout.Share{Percent: 100}}
+		r := &host.Rollout{Plugin: "stamp", Module: []byte(stamp(2)), Share: rollout.Share{Percent: 100}}
 		for _, text := range texts {
 			r.Signatures = append(r.Signatures, []byte(text))
 		}
 		return g.Rollout(t.Context(), r)
 	}
 	require.ErrorContains(t, roll(), `roll out plugin "stamp": got no signature`)
-	require.ErrorContains(t, roll(acme.sign(stamps[1])), "that does not fit the module")
+	require.ErrorContains(t, roll(acme.sign(stamp(1))), "that does not fit the module")
 	g.stamped(t, 1)
-	require.NoError(t, roll(next.sign(stamps[2])))
+	require.NoError(t, roll(next.sign(stamp(2))))
 	require.NoError(t, g.Promote(t.Context(), "stamp"))
 	g.stamped(t, 2)
 	why := g.refused(files{"wasmgate.yaml": rules(acme.key)})

@@ -9,8 +9,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,7 +41,9 @@ func stamp(build int) string {
 	hook := Sig(T(I32), T(I64))
 	var configure []byte
 	at := stampRecords
-	for h, scope := range map[abi.Hook]abi.Scope{abi.HookMapRequest: abi.ScopeRoute, abi.HookMapResponse: abi.ScopeRequest} {
+	scopes := map[abi.Hook]abi.Scope{abi.HookMapRequest: abi.ScopeRoute, abi.HookMapResponse: abi.ScopeRequest}
+	for _, h := range slices.Sorted(maps.Keys(scopes)) { // the same build has the same digest
+		scope := scopes[h]
 		record := stampRecord(h, scope, mark(build))
 		m.Data(at, record)
 		// The config is the first field of the record: its offset stands behind header, id and type.

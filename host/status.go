@@ -27,6 +27,9 @@ func (v view) Status() control.Status {
 	st := control.Status{Version: h.options.Version, Started: h.started, Ready: !ending, LastReload: reload,
 		Snapshot: control.Snapshot{Digest: "sha256:" + hex.EncodeToString(s.digest[:]), Loaded: s.loaded}, Warnings: s.warnings}
 	st.Parts = append(st.Parts, control.Part{Name: "config", Ready: true, Detail: reload.Error})
+	st.Audit = h.auditStatus()
+	// The gateway serves on; what it refuses meanwhile are changes.
+	st.Parts = append(st.Parts, control.Part{Name: "audit", Ready: true, Detail: st.Audit.Error})
 	if ending {
 		st.Parts = append(st.Parts, control.Part{Name: "listeners", Detail: "the gateway stops"})
 	}
@@ -112,7 +115,7 @@ func (h *Host) buckets() *throttle.Store {
 
 // gauges are read at each scrape.
 func (h *Host) gauges() []observe.Gauge {
-	return []observe.Gauge{
+	return append(h.auditGauges(), []observe.Gauge{
 		{Name: "throttle_buckets", Help: "Token buckets in memory.", Value: func() float64 { return float64(h.buckets().Len()) }},
 		{Name: "throttle_spilled", Help: "Draws that found no room for a bucket of their own.", Value: func() float64 { return float64(h.buckets().Spilled()) }},
 		{Name: "cache_bytes", Help: "Bytes in the response cache.", Value: func() float64 {
@@ -134,5 +137,5 @@ func (h *Host) gauges() []observe.Gauge {
 			}
 			return float64(total)
 		}},
-	}
+	}...)
 }

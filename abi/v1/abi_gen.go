@@ -135,7 +135,7 @@ const (
 	FieldUsagePlanID Field = 25
 	// FieldBody: Request body as the body mode of the manifest says.
 	FieldBody Field = 26
-	// FieldBodyTruncated: 1 when body is only the beginning.
+	// FieldBodyTruncated: 1 when body is only the beginning, else 0.
 	FieldBodyTruncated Field = 27
 	// FieldBodyLength: Length of the whole body when it is known.
 	FieldBodyLength Field = 28
@@ -149,7 +149,7 @@ const (
 	FieldResponseHeaders Field = 32
 	// FieldResponseBody: Response body as the body mode says (map_response).
 	FieldResponseBody Field = 33
-	// FieldResponseBodyTruncated: 1 when response_body is only the beginning.
+	// FieldResponseBodyTruncated: 1 when response_body is only the beginning, else 0.
 	FieldResponseBodyTruncated Field = 34
 	// FieldResponseLength: Bytes of body sent (observe).
 	FieldResponseLength Field = 35
@@ -277,7 +277,7 @@ const (
 	OpAddHeader Op = 2
 	// OpRemoveHeader: Remove all values.
 	OpRemoveHeader Op = 3
-	// OpSetQuery: Replace all values of a query parameter by one; the value is percent-encoded by the host.
+	// OpSetQuery: Replace all values of a query parameter by one; the host percent-encodes what is no letter, digit or -._~, a blank as %20.
 	OpSetQuery Op = 4
 	// OpAddQuery: Append a query parameter.
 	OpAddQuery Op = 5

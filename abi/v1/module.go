@@ -139,9 +139,11 @@ func (m *Module) Check(man *Manifest) error {
 		}
 	}
 	for _, e := range m.Exports {
-		if _, ok := hooks[e.Name]; strings.HasPrefix(e.Name, "wg_") && !ok && e.Name != Marker && e.Name != Scratch {
+		_, ok := hooks[e.Name]
+		switch {
+		case strings.HasPrefix(e.Name, "wg_") && !ok && e.Name != Marker && e.Name != Scratch:
 			fault("it exports %q, which is no hook of this version", e.Name)
-		} else if ok && e.Kind != kindFunction {
+		case ok && e.Kind != kindFunction:
 			fault("it exports %q, which is no function", e.Name)
 		}
 	}

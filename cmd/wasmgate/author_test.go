@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,4 +97,44 @@ func TestEmbeddedSDKs(t *testing.T) {
 	var want bytes.Buffer
 	require.NoError(t, project.WriteSDKs(&want, os.DirFS("../..")))
 	require.True(t, bytes.Equal(want.Bytes(), got), "the SDKs inside are old: run `make plugins`")
+}
+
+// Each hook alone, whose source needs less than that of all together: C's are built and
+// tested, Go's and Rust's are checked by their compilers, all in one go.
+func TestEachHookAlone(t *testing.T) {
+	t.Chdir(t.TempDir())
+	wasmgate := func(args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		require.Zero(t, execute(args, &out, &out), "wasmgate %s\n%s", strings.Join(args, " "), &out)
+	}
+	var modules strings.Builder
+	for _, hook := range project.Hooks() {
+		for _, lang := range []string{"c", "go", "rust"} {
+			wasmgate("plugin", "new", "--lang", lang, "--hook", hook, lang+"-"+hook)
+		}
+		wasmgate("plugin", "build", "c-"+hook)
+		wasmgate("plugin", "test", "c-"+hook)
+		fmt.Fprintf(&modules, "#[path = \"../../rust-%s/src/lib.rs\"]\nmod %s;\n", hook, hook)
+	}
+
+	// One module and one crate that have the sources of all.
+	goMod, err := os.ReadFile("go-guard/go.mod")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("go.mod", bytes.ReplaceAll(goMod, []byte("./sdk"), []byte("./go-guard/sdk")), 0o644))
+	for _, hook := range project.Hooks() {
+		require.NoError(t, os.Remove("go-"+hook+"/go.mod"))
+	}
+	cargo, err := os.ReadFile("rust-guard/Cargo.toml")
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll("all/src", 0o755))
+	require.NoError(t, os.WriteFile("all/Cargo.toml", bytes.ReplaceAll(cargo, []byte(`path = "sdk"`), []byte(`path = "../rust-guard/sdk"`)), 0o644))
+	require.NoError(t, os.WriteFile("all/src/lib.rs", []byte("#![deny(warnings)]\n"+modules.String()), 0o644))
+	for _, command := range [][]string{
+		{"env", "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWORK=off", "go", "vet", "./..."},
+		{"cargo", "check", "-q", "--offline", "--manifest-path", "all/Cargo.toml", "--target-dir", "cargo"},
+	} {
+		out, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
+		require.NoError(t, err, "%s\n%s", strings.Join(command, " "), out)
+	}
 }

@@ -49,6 +49,6 @@ func (a *app) root() *cobra.Command {
 	flags.StringVarP(&a.file, "config", "c", a.file, "process file")
 	flags.Var(a.set, "set", "override one `key=value` of the process file, as in listen.https=127.0.0.1:8444")
 	flags.VarP(&a.output, "output", "o", "text or json")
-	root.AddCommand(a.run(), a.validate(), a.status(), a.reload(), a.schema(), a.version(), a.plugin())
+	root.AddCommand(a.run(), a.validate(), a.status(), a.reload(), a.schema(), a.version(), a.plugin(), a.audit())
 	return root
 }

@@ -31,6 +31,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"isready": isReady,
+			"awaits":  awaits,
 			"listens": listens,
 		},
 	})
@@ -38,6 +39,11 @@ func TestScripts(t *testing.T) {
 
 // chooseAddresses lets each script's gateway listen where nobody else does, by environment.
 func chooseAddresses(env *testscript.Env) error {
+	builtin, err := filepath.Abs("builtin")
+	if err != nil {
+		return err
+	}
+	env.Setenv("BUILTIN", builtin)
 	for _, name := range []string{"HTTPS", "HTTP", "ADMIN", "REGISTRY"} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -81,6 +87,23 @@ func listens(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("nobody listens on %s after a minute", args[0])
 }
 
+// What the documentation tells to type is what the scripts run.
+func TestDocumentedReplay(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	script, err := os.ReadFile("testdata/replay.txtar")
+	require.NoError(t, err)
+	found := 0
+	for line := range strings.Lines(string(readme)) {
+		command, _, _ := strings.Cut(line, "#")
+		if strings.HasPrefix(command, "wasmgate plugin replay") {
+			found++
+			require.Contains(t, string(script), "exits 0 "+strings.TrimSpace(command)+"\n", "it is not run in testdata/replay.txtar")
+		}
+	}
+	require.Equal(t, 4, found)
+}
+
 // exits CODE COMMAND... runs a command that must end with that exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -119,6 +142,25 @@ func isReady(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("the gateway is not ready after a minute")
+}
+
+// awaits N PATTERN waits until there are that many files.
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: awaits N PATTERN")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
+		found, err := filepath.Glob(ts.MkAbs(args[1]))
+		ts.Check(err)
+		if len(found) >= want {
+			return
+		}
+	}
+	ts.Fatalf("there are no %d files %s after a minute", want, args[1])
 }
 
 // Each plugin in plugins/ must be inside: a binary that lacks one refuses the documents

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/host"
 )
 
@@ -28,7 +25,7 @@ func (a *app) plugin() *cobra.Command {
 	}
 	group.AddCommand(a.pluginNew(), a.pluginBuild(), a.pluginTest(), a.pluginBench(), a.pluginReplay())
 	group.AddCommand(a.pluginKeygen(), a.pluginSign(), a.pluginVerify(), a.pluginPush(), a.pluginPull(), a.pluginPins())
-	group.AddCommand(a.pluginList(), a.pluginRollout(), a.pluginPromote(), a.pluginRollback(), a.pluginStatus())
+	group.AddCommand(a.pluginList(), a.pluginInspect(), a.pluginRollout(), a.pluginPromote(), a.pluginRollback(), a.pluginStatus())
 	return group
 }
 
@@ -117,37 +114,31 @@ func pluginsIn(fsys fs.FS, source func(name string) string) ([]pluginInfo, error
 
 // describe reads what a module shows without running it.
 func describe(name string, wasm []byte) pluginInfo {
-	sum := sha256.Sum256(wasm)
-	info := pluginInfo{ID: name, Hooks: []string{}, Imports: []string{}, Size: len(wasm), SHA256: hex.EncodeToString(sum[:])}
-	module, err := abi.Inspect(wasm)
-	if err != nil {
-		info.Error = err.Error()
-		return info
+	page := host.ReadPlugin(wasm)
+	info := pluginInfo{ID: name, Hooks: []string{}, Imports: []string{}, Size: page.Size, Error: page.Refused,
+		SHA256: strings.TrimPrefix(page.Digest, "sha256:")}
+	for _, h := range page.Hooks {
+		info.Hooks = append(info.Hooks, h.Hook)
 	}
-	if name, callbacks, imports, powers := host.Foreign(module); name != "" {
-		info.ABI, info.Hooks, info.Imports, info.Powers = name, callbacks, append(info.Imports, imports...), powers
-		return info
+	if page.Manifest != nil {
+		info.Version = page.Manifest.Version
 	}
-	manifest, found, err := abi.ReadManifest(wasm)
-	if err != nil {
-		info.Error = err.Error()
-		return info
-	}
-	if found {
-		info.Version = manifest.Version
-	}
-	if err := module.Check(manifest); err != nil {
-		info.Error = err.Error()
-	}
-	for hook := range abi.Hooks() {
-		if module.Exported(hook.Export()) {
-			info.Hooks = append(info.Hooks, hook.String())
+	foreign := !strings.HasPrefix(page.ABI, "wasmgate ")
+	for _, p := range page.Powers {
+		for _, name := range p.Imports {
+			if !foreign {
+				name, _, _ = strings.Cut(name, " ") // the capability's module
+			}
+			if !slices.Contains(info.Imports, name) {
+				info.Imports = append(info.Imports, name)
+			}
+		}
+		if foreign {
+			info.Powers = append(info.Powers, p.Power)
 		}
 	}
-	for _, i := range module.Imports {
-		if strings.HasPrefix(i.Module, "wasmgate.") && !slices.Contains(info.Imports, i.Module) {
-			info.Imports = append(info.Imports, i.Module)
-		}
+	if foreign {
+		info.ABI = page.ABI
 	}
 	return info
 }

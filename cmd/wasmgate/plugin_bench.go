@@ -57,8 +57,8 @@ func (a *app) pluginBench() *cobra.Command {
 			defer bench.Close(cmd.Context())
 			report := benchReport{Plugin: bench.ID(), Compile: bench.CompileTime().Nanoseconds()}
 			for _, c := range cases {
-				if c.Hook == abi.HookConfigure || c.Error != "" {
-					continue // what configuring costs is in the others
+				if c.Hook == abi.HookConfigure || c.Error != "" || c.Trap != nil {
+					continue // what configuring costs is in the others, a trap costs an instance
 				}
 				f, err := bench.Measure(cmd.Context(), c.Case, most)
 				if err != nil {
@@ -67,7 +67,7 @@ func (a *app) pluginBench() *cobra.Command {
 				report.Cases = append(report.Cases, caseCosts{c.file, c.Name, c.Hook.String(), f.Fuel, lineOf(f.Pooled), lineOf(f.Fresh)})
 			}
 			if len(report.Cases) == 0 {
-				return fmt.Errorf("measure plugin %q: no case calls a hook but configure", report.Plugin)
+				return fmt.Errorf("measure plugin %q: no case calls a hook but configure and comes back", report.Plugin)
 			}
 			return a.print(cmd.OutOrStdout(), report, func(w io.Writer) error { return report.write(w) })
 		},

@@ -19,7 +19,7 @@ func TestDescribeForeign(t *testing.T) {
 	got := describe("other", []byte(wasm))
 	got.SHA256 = ""
 	want := pluginInfo{ID: "other", ABI: "proxy-wasm", Hooks: []string{"proxy_on_request_headers"},
-		Imports: []string{"env proxy_http_call", "env proxy_log"},
+		Imports: []string{"env proxy_http_call", "env proxy_log", "wasi_unstable random_get"},
 		Powers:  []string{"calls the upstreams that the grant http names", "writes lines to the log", "draws random numbers"}, Size: len(wasm)}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)

@@ -66,6 +66,18 @@ oci:// as in policies.`,
 }
 
 // verifyFile verifies a file with the signature beside it.
+// keyTexts reads those of keys that are files.
+func keyTexts(keys []string) []string {
+	texts := make([]string, len(keys))
+	for i, key := range keys {
+		if data, err := os.ReadFile(key); err == nil {
+			key = string(data)
+		}
+		texts[i] = key
+	}
+	return texts
+}
+
 func verifyFile(name string, keys []string) (*host.Signed, error) {
 	module, err := os.ReadFile(name)
 	if err != nil {
@@ -75,14 +87,7 @@ func verifyFile(name string, keys []string) (*host.Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
-	texts := make([]string, len(keys))
-	for i, key := range keys {
-		if data, err := os.ReadFile(key); err == nil {
-			key = string(data)
-		}
-		texts[i] = key
-	}
-	signed, err := host.VerifyPlugin(module, text, texts)
+	signed, err := host.VerifyPlugin(module, text, keyTexts(keys))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -64,12 +64,15 @@ func (a *app) pluginReplay() *cobra.Command {
 // counts.
 func writeReplayed(w io.Writer, all []host.Replayed, counts map[string]int) error {
 	for _, one := range all {
-		if one.Outcome == host.ReplaySame && len(one.Differences) == 0 && len(all) > 1 {
+		if one.Outcome == host.ReplaySame && len(one.Differences)+len(one.Unseen) == 0 && len(all) > 1 {
 			continue
 		}
 		fmt.Fprintf(w, "%s: %s of %s: %s, fuel %d\n", one.File, one.Hook, one.Plugin, one.Outcome, one.Fuel.Got)
 		for _, d := range one.Differences {
 			fmt.Fprintf(w, "  %s: got %s, want %s\n", d.Field, d.Got, d.Want)
+		}
+		if len(one.Unseen) > 0 {
+			fmt.Fprintf(w, "  not recorded, and asked for by this version: %s\n", strings.Join(one.Unseen, ", "))
 		}
 		if len(one.Stack) > 0 {
 			fmt.Fprintf(w, "  stack: %s\n", strings.Join(one.Stack, ", called by "))

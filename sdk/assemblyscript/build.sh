@@ -1,8 +1,8 @@
 #!/bin/sh
-# Usage: build.sh EXAMPLE OUT.wasm
-# Compiles an example to a module; abi/v1/cmd/pack then adds the manifest. asc comes from
-# here, by npm ci, or from PATH.
+# Usage: build.sh NAME OUT.wasm
+# Compiles examples/NAME.ts to a module. asc comes from here, where npm ci puts it, or from PATH.
 set -eu
+case $2 in /*) out=$2 ;; *) out=$PWD/$2 ;; esac
 cd "$(dirname "$0")"
 PATH="$PWD/node_modules/.bin:$PATH"
-exec asc "examples/$1.ts" --outFile "$2"
+exec asc "examples/$1.ts" --outFile "$out"

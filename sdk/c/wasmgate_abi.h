@@ -123,7 +123,7 @@ enum {
 	WG_FIELD_USAGE_PLAN_ID = 25,
 	// Request body as the body mode of the manifest says.
 	WG_FIELD_BODY = 26,
-	// 1 when body is only the beginning.
+	// 1 when body is only the beginning, else 0.
 	WG_FIELD_BODY_TRUNCATED = 27,
 	// Length of the whole body when it is known.
 	WG_FIELD_BODY_LENGTH = 28,
@@ -137,7 +137,7 @@ enum {
 	WG_FIELD_RESPONSE_HEADERS = 32,
 	// Response body as the body mode says (map_response).
 	WG_FIELD_RESPONSE_BODY = 33,
-	// 1 when response_body is only the beginning.
+	// 1 when response_body is only the beginning, else 0.
 	WG_FIELD_RESPONSE_BODY_TRUNCATED = 34,
 	// Bytes of body sent (observe).
 	WG_FIELD_RESPONSE_LENGTH = 35,
@@ -265,7 +265,7 @@ enum {
 	WG_OP_ADD_HEADER = 2,
 	// Remove all values.
 	WG_OP_REMOVE_HEADER = 3,
-	// Replace all values of a query parameter by one; the value is percent-encoded by the host.
+	// Replace all values of a query parameter by one; the host percent-encodes what is no letter, digit or -._~, a blank as %20.
 	WG_OP_SET_QUERY = 4,
 	// Append a query parameter.
 	WG_OP_ADD_QUERY = 5,

@@ -1,7 +1,10 @@
 #!/bin/sh
-# Usage: build.sh EXAMPLE OUT.wasm
-# Compiles an example to a module; abi/v1/cmd/pack then adds the manifest.
+# Usage: build.sh NAME OUT.wasm
+# Compiles examples/NAME.zig to a module, with the zig in PATH or that of Python's package ziglang.
 set -eu
+case $2 in /*) out=$2 ;; *) out=$PWD/$2 ;; esac
 cd "$(dirname "$0")"
-exec zig build-exe -target wasm32-freestanding -O ReleaseSafe -fno-entry -rdynamic -fstrip \
-	-femit-bin="$2" --dep wasmgate -Mroot="examples/$1.zig" -Mwasmgate=src/wasmgate.zig
+zig=zig
+command -v zig >/dev/null || zig='python3 -m ziglang'
+exec $zig build-exe -target wasm32-freestanding -O ReleaseSafe -fno-entry -rdynamic -fstrip --stack 262144 \
+	-femit-bin="$out" --dep wasmgate -Mroot="examples/$1.zig" -Mwasmgate=src/wasmgate.zig

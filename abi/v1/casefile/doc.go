@@ -18,7 +18,8 @@
 // goes to the configure hook first; without it configure is not called. request and
 // result are fields by their names in the contract. A result is compared whole: what it
 // does not name must be absent. error is a part of the text with which configure
-// refuses the config; a case with error has no request. hook may be configure itself.
+// refuses the config, where the manifest's schema does not refuse it before, in words of its
+// own; a case with error has no request. hook may be configure itself.
 // host is what the capabilities answer, see [Host]. fuel is the most that the hook may
 // cost, or with {"is": N} what it must cost, checked where fuel is counted. In the place of
 // result, trap says how the call must fail, see [Trap]. log is what the hook must log, line

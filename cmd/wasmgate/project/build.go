@@ -89,13 +89,17 @@ func parseRecipe(text []byte) (func(context.Context, *Project) ([]byte, error), 
 func (p *Project) File() string { return filepath.Join(p.Dir, p.Manifest.ID+".wasm") }
 
 // Newer is a source file that was written after the module; empty when there is none, and
-// when there is no module.
+// when there is no module. Modules, their signatures, documents, cases and what toolchains
+// keep are no source.
 func (p *Project) Newer() (file string) {
 	module, err := os.Stat(p.File())
 	if err != nil {
 		return ""
 	}
-	_ = filepath.WalkDir(p.Dir, func(path string, d fs.DirEntry, err error) error { // what cannot be read is not newer
+	_ = filepath.WalkDir(p.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // what cannot be read is not newer
+		}
 		name := d.Name()
 		if d.IsDir() {
 			if path != p.Dir && (name == "build" || name == "testdata" || name == "target" || name == "node_modules" || strings.HasPrefix(name, ".")) {
@@ -104,7 +108,7 @@ func (p *Project) Newer() (file string) {
 			return nil
 		}
 		info, err := d.Info()
-		if err == nil && path != p.File() && !strings.HasSuffix(name, ".md") && info.ModTime().After(module.ModTime()) {
+		if err == nil && !strings.Contains(name, ".wasm") && !strings.HasSuffix(name, ".md") && !strings.HasPrefix(name, ".") && info.ModTime().After(module.ModTime()) {
 			file = path
 			return fs.SkipAll
 		}

@@ -82,6 +82,14 @@ func TestBuildByCommand(t *testing.T) {
 		t.Errorf("wrote %d bytes, %v", len(got), err)
 	}
 	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	for _, name := range []string{"mine.wasm.minisig", "old.wasm", "README.md", ".notes"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(filepath.Join(dir, name), future, future); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, at := range map[string]time.Time{"compile.sh": past, "source": future, projectFile: past, manifestFile: past, "out.wasm": past} {
 		if err := os.Chtimes(filepath.Join(dir, name), at, at); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/wasmgate/wasmgate/host/internal/document"
@@ -12,6 +13,8 @@ import (
 type Config struct {
 	// File is the file it was read from; empty when there was none.
 	File string
+	// Digest is the SHA-256 of that file's bytes; zeros when there was none.
+	Digest [sha256.Size]byte
 
 	Listen     Listen
 	TLS        TLS

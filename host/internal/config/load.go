@@ -53,6 +53,7 @@ func Load(o Options) (*Config, error) {
 		if err := l.file(o.File); err != nil {
 			return nil, err
 		}
+		c.Digest = l.documents[0].Digest
 	}
 	l.variables()
 	l.flags(o.Set)

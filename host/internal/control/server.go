@@ -209,6 +209,7 @@ var ownRoutes = map[string]route{
 	"/healthz":         {http.MethodGet, false, (*Server).ready},
 	"/metrics":         {http.MethodGet, false, func(s *Server, w http.ResponseWriter, r *http.Request) { s.metrics.ServeHTTP(w, r) }},
 	"/admin/v1/status": {http.MethodGet, true, (*Server).status},
+	"/admin/v1/audit":  {http.MethodGet, true, (*Server).audit},
 	"/admin/v1/reload": {http.MethodPost, true, (*Server).reload},
 }
 
@@ -239,6 +240,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Allow", route.method)
 		s.refuse(w, r, http.StatusMethodNotAllowed, "want "+route.method)
 		return
+	}
+	if route.method != http.MethodGet {
+		if err := s.o.Host.Record(r.RemoteAddr, r.Method, path); err != nil {
+			s.refuse(w, r, http.StatusServiceUnavailable, "what is not recorded is not done: "+err.Error())
+			return
+		}
 	}
 	route.serve(s, w, r)
 }
@@ -279,6 +286,10 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	write(w, http.StatusOK, s.o.Host.Status())
+}
+
+func (s *Server) audit(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusOK, s.o.Host.Review())
 }
 
 // reload answers 200, or 422 with the reason and the old snapshot serving on.

@@ -23,6 +23,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/wasmgate/wasmgate/host/model"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,6 +34,18 @@ type fakeHost struct {
 	reloads atomic.Int64
 	refuse  error
 	hold    chan struct{} // Reload waits for it, when not nil
+
+	unwritable error // of the audit log
+	recorded   []string
+}
+
+func (h *fakeHost) Review() Review {
+	return Review{Snapshot: "sha256:00", Policies: []ReviewedPolicy{{Plugin: "jwt", Grants: model.Grants{JWKS: []string{"https://a.example"}}}}}
+}
+
+func (h *fakeHost) Record(remote, method, path string) error {
+	h.recorded = append(h.recorded, remote, method, path)
+	return h.unwritable
 }
 
 func (h *fakeHost) Status() Status {
@@ -214,6 +228,39 @@ func TestReload(t *testing.T) {
 	status, body, _ = send(t, s, post)
 	assert.Equal(t, 200, status)
 	assert.Contains(t, body, `"reloaded":true`)
+}
+
+// What changes something is recorded with who asked, before it is done, or not done.
+func TestChangesAreRecorded(t *testing.T) {
+	h := &fakeHost{}
+	s, token := start(t, h)
+	with := "Host: localhost\r\nAuthorization: Bearer " + token + "\r\n"
+	for _, reading := range []string{"GET /admin/v1/status", "GET /admin/v1/audit", "GET /metrics", "GET /admin/v1/reload"} {
+		send(t, s, reading+" HTTP/1.1\r\n"+with+"\r\n")
+	}
+	const post = "POST /admin/v1/reload HTTP/1.1\r\n"
+	send(t, s, post+"Host: localhost\r\nContent-Length: 0\r\n\r\n") // without the token
+	require.Empty(t, h.recorded)
+	status, _, _ := send(t, s, post+with+"Content-Length: 0\r\n\r\n")
+	assert.Equal(t, 200, status)
+	require.Len(t, h.recorded, 3)
+	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, h.recorded[0])
+	assert.Equal(t, []string{"POST", "/admin/v1/reload"}, h.recorded[1:])
+	h.unwritable = errors.New("disk is full")
+	status, body, _ := send(t, s, post+with+"Content-Length: 0\r\n\r\n")
+	assert.Equal(t, 503, status)
+	assert.JSONEq(t, `{"message":"what is not recorded is not done: disk is full"}`, body)
+	assert.EqualValues(t, 1, h.reloads.Load())
+}
+
+func TestReview(t *testing.T) {
+	h := &fakeHost{}
+	s, token := start(t, h)
+	var got Review
+	assert.Equal(t, 200, get(t, s, "/admin/v1/audit", token, &got))
+	assert.Equal(t, h.Review(), got)
+	status, _, _ := send(t, s, "GET /admin/v1/audit HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	assert.Equal(t, 401, status)
 }
 
 // A stop waits for a reload that runs.

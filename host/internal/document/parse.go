@@ -3,6 +3,7 @@ package document
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,8 @@ type Options struct {
 type Document struct {
 	// File is the name under which problems speak of the document.
 	File string
+	// Digest is the SHA-256 of its bytes, references as they stand there.
+	Digest [sha256.Size]byte
 
 	root     *yaml.Node
 	dir      string
@@ -70,7 +73,7 @@ func (o Options) limit() int { return cmp.Or(o.MaxBytes, maxBytes) }
 // .json, else YAML. The error is an [Errors]; then there is no document. Problems that let
 // reading go on, such as a key that stands twice, are with the readers' in [Document.Err].
 func Parse(file string, data []byte, o Options) (*Document, error) {
-	d := &Document{File: file, dir: o.Dir, resolver: o.Resolver}
+	d := &Document{File: file, Digest: sha256.Sum256(data), dir: o.Dir, resolver: o.Resolver}
 	if d.dir == "" {
 		d.dir = filepath.Dir(file)
 	}

@@ -42,7 +42,7 @@ func (e *Engine) Bind(ctx context.Context, m *Module, b Binding) (*Policy, error
 			log: e.log.With("plugin", b.Name), now: e.options.Now},
 	}
 	if b.Powers != nil {
-		p.host.powers = *b.Powers
+		p.host.powers = b.Powers.withKV(e.options.Now)
 	}
 	p.create = p.newInstance
 	if p.fuel == 0 {

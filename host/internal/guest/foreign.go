@@ -91,10 +91,13 @@ func valueTypesOf(letters string) []api.ValueType {
 // AssemblyScript guests still know its first one.
 var wasiModules = [...]string{wasiModule, "wasi_unstable"}
 
+// IsShim tells whether imports of a module are WASI's, which are served inert.
+func IsShim(module string) bool { return slices.Contains(wasiModules[:], module) }
+
 // WASIPower is what a function of WASI lets a plugin of another project do, as a verb phrase;
 // empty is nothing. Ours get time and randomness of the request's record.
 func WASIPower(module, name string) string {
-	if !slices.Contains(wasiModules[:], module) {
+	if !IsShim(module) {
 		return ""
 	}
 	switch name {

@@ -193,7 +193,7 @@ func (in *instance) run(ctx context.Context, h abi.Hook, f api.Function, budget 
 func (in *instance) invoke(ctx context.Context, h abi.Hook, f api.Function, budget uint64, words []uint64) (uint64, error) {
 	in.calls++
 	in.fuel.Set(budget)
-	in.stack.Set(stackBytes)
+	in.stack.Set(StackBytes)
 	in.ctx.Context = ctx
 	in.clock.known, in.random.known = false, false
 	in.output.first = ""

@@ -44,9 +44,10 @@ const (
 	// _initialize, wg_scratch and wg_configure. A Go runtime with its packages takes 2 to
 	// 20 million.
 	loadFuel = 500_000_000
-	// stackBytes is the native stack of one call, as estimated by package fuel.
-	stackBytes = 8 << 20
 )
+
+// StackBytes is the native stack of one call, as estimated by package fuel.
+const StackBytes = 8 << 20
 
 func (o Options) withDefaults() Options {
 	if o.Fuel == 0 {
@@ -67,10 +68,15 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Powers.KV == nil {
-		o.Powers.KV = NewKV(o.Now)
-	}
+	o.Powers = o.Powers.withKV(o.Now)
 	return o
+}
+
+func (p Powers) withKV(now func() time.Time) Powers {
+	if p.KV == nil {
+		p.KV = NewKV(now)
+	}
+	return p
 }
 
 // Powers are what the host lends to capabilities. A nil power answers unavailable, but a

@@ -92,7 +92,8 @@ func (p *Policy) Call(ctx context.Context, h abi.Hook, c Call) (fuelUsed uint64,
 	return p.CallWith(ctx, h, c, nil)
 }
 
-// CallWith is Call with what this one call's capabilities reach; nil is the policy's.
+// CallWith is Call with what this one call's capabilities reach, a KV among it; nil is the
+// policy's.
 func (p *Policy) CallWith(ctx context.Context, h abi.Hook, c Call, powers *Powers) (fuelUsed uint64, err error) {
 	if !p.Has(h) {
 		return 0, &Error{Plugin: p.name, Hook: h, Kind: KindModule, Err: errors.New("the plugin does not export this hook")}

@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,6 +47,8 @@ type Set struct {
 	// grants or an unknown key is among the problems. Plugin and Config are as written, or
 	// empty when they are the problem; a list that could not be read is one empty policy.
 	Broken map[model.Position]bool `json:"-"`
+	// Digests is the SHA-256 of each file that was read, by its path.
+	Digests map[string][sha256.Size]byte `json:"-"`
 }
 
 // Load reads one document under the name of its file. What is wrong in it is a
@@ -88,7 +91,7 @@ func LoadDir(dir string, o Options) (*Set, error) {
 		})
 	}
 	group.Wait()
-	set := &Set{Broken: make(map[model.Position]bool)}
+	set := &Set{Broken: make(map[model.Position]bool), Digests: make(map[string][sha256.Size]byte)}
 	var problems document.Errors
 	for i, part := range parts {
 		var found document.Errors
@@ -104,6 +107,7 @@ func LoadDir(dir string, o Options) (*Set, error) {
 		set.Keys = append(set.Keys, part.Keys...)
 		set.Warnings = append(set.Warnings, part.Warnings...)
 		maps.Copy(set.Broken, part.Broken)
+		maps.Copy(set.Digests, part.Digests)
 	}
 	problems = append(problems, conflicts(set.APIs)...)
 	return set, problems.Err()
@@ -149,7 +153,7 @@ func loadFile(file string, o Options) (Set, error) {
 		return part, err
 	}
 	l := newLoader(d, o)
-	part := Set{Broken: l.broken}
+	part := Set{Broken: l.broken, Digests: map[string][sha256.Size]byte{file: d.Digest}}
 	if isGateway {
 		part.Policies, part.Keys = l.gateway()
 	} else if api := l.api(); api != nil {

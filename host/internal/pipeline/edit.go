@@ -240,7 +240,12 @@ func editQuery(query string, e *edit, v evaluated) string {
 		})
 	}
 	if e.op != abi.OpRemoveQuery && v.present {
-		pieces = append(pieces, url.QueryEscape(e.name)+"="+url.QueryEscape(v.text))
+		pieces = append(pieces, escapeQuery(e.name)+"="+escapeQuery(v.text))
 	}
 	return strings.Join(pieces, "&")
+}
+
+// escapeQuery percent-encodes a blank, too, which a plus means only to readers of forms.
+func escapeQuery(text string) string {
+	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
 }

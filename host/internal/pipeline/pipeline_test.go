@@ -267,7 +267,7 @@ func TestRequestEdits(t *testing.T) {
 	a := b.ask(question{method: "POST", query: "id=7&drop=1&q=old&drop=2", header: []string{"x-in", "v"}, body: "sent"})
 	require.Equal(t, 200, a.status)
 	require.Equal(t, "PUT", b.up.last.Method)
-	require.Equal(t, "/new%2F/7?id=7&q=a+b%26c", b.up.last.Target)
+	require.Equal(t, "/new%2F/7?id=7&q=a%20b%26c", b.up.last.Target)
 	require.Equal(t, "other.test", b.up.last.Authority)
 	require.Equal(t, "changed", b.up.body)
 	require.Equal(t, map[string]string{"x-a": "1", "x-copy": "v"}, b.up.header)

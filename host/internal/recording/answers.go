@@ -2,7 +2,6 @@ package recording
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
 	"github.com/wasmgate/wasmgate/host/model"
@@ -29,7 +28,7 @@ func (r *redactor) redactAnswers(answers []casefile.HostCall, cut *[]string) []c
 	out := slices.Clone(answers)
 	for i := range out {
 		a := &out[i]
-		where := "host call " + strconv.Itoa(i)
+		where := "answer." + a.Call
 		if a.Call == casefile.CallSecret {
 			a.Value = r.all(where, a.Value)
 		} else if a.Value != nil {
@@ -45,7 +44,8 @@ func (r *redactor) redactAnswers(answers []casefile.HostCall, cut *[]string) []c
 		if len(a.Answer.Body) > maxBody {
 			*cut = append(*cut, where)
 		}
-		answer.Body = r.places(where, a.Answer.Body[:min(len(a.Answer.Body), maxBody)], r.rules.bodyPlaces(a.Answer.Body[:min(len(a.Answer.Body), maxBody)]))
+		body := a.Answer.Body[:min(len(a.Answer.Body), maxBody)]
+		answer.Body = r.places(where, body, r.rules.bodyPlaces(body))
 		a.Answer = answer
 	}
 	return out

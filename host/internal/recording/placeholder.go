@@ -18,8 +18,16 @@ type pair struct{ secret, placeholder []byte }
 // separators stay in a placeholder: what splits a value splits its placeholder alike.
 const separators = " ,;=&/.:"
 
-// fill is a placeholder: the number tells values apart.
+// fill is a placeholder: the number tells values apart. One of digits is of digits, since it
+// may stand in JSON as a number.
 func fill(secret []byte, number int) []byte {
+	if len(secret) > 0 && len(bytes.Trim(secret, "0123456789")) == 0 {
+		digit := []byte{'1' + byte(number%9)}
+		if len(bytes.Trim(secret, string(digit))) == 0 {
+			digit[0] = '1' + byte((number+1)%9)
+		}
+		return bytes.Repeat(digit, len(secret))
+	}
 	pattern := strconv.FormatInt(int64(number), 36) + "redacted"
 	out := bytes.Clone(secret)
 	for i, c := range secret {

@@ -151,7 +151,7 @@ func (c *Call) size() int {
 		n += len(f.name) + len(f.value)
 	}
 	if c.request == nil {
-		n += maxItem
+		n += maxItem + 1
 	}
 	return n
 }

@@ -44,12 +44,22 @@ func (r *redactor) queryPlaces(query []byte) (places [][2]int) {
 		if i := bytes.IndexAny(query[from:], "&;"); i >= 0 { // some servers split at a semicolon too
 			end = from + i
 		}
-		if i := bytes.IndexByte(query[from:end], '='); i >= 0 && r.rules.param(string(query[from:from+i])) && from+i+1 < end {
+		if i := bytes.IndexByte(query[from:end], '='); i >= 0 && r.rules.param(paramName(query[from:from+i])) && from+i+1 < end {
 			places = append(places, [2]int{from + i + 1, end})
 		}
 		from = end + 1
 	}
 	return places
+}
+
+// paramName is a name as a server reads it that decodes it, once or again.
+func paramName(raw []byte) string {
+	v := newView(raw)
+	for next, decoded := v.decode(); decoded; next, decoded = v.decode() {
+		v = next
+	}
+	name, _, _ := strings.Cut(string(v.text), "[") // token[] and token[0]
+	return name
 }
 
 func (r *redactor) learnQuery(query []byte) {
@@ -96,7 +106,7 @@ func (r *redactor) learnPair(f abi.Field, name string, value []byte) {
 	switch of := selectorOf(f); {
 	case f == abi.FieldHeaders || f == abi.FieldResponseHeaders:
 		r.learnHeader(of, name, value)
-	case f == abi.FieldQueryParams && r.rules.param(name), r.rules.redacts(of + "." + name):
+	case r.rules.member(of, name):
 		r.learn(value)
 	}
 	r.tokens(value)
@@ -141,10 +151,10 @@ func (r *redactor) request(q abi.Request) (fields casefile.Fields, cut []string,
 			return nil, nil, err
 		}
 	}
-	for body, truncated := range map[abi.Field]abi.Field{abi.FieldBody: abi.FieldBodyTruncated, abi.FieldResponseBody: abi.FieldResponseBodyTruncated} {
-		if len(q.Bytes(body)) > maxBody {
-			cut = append(cut, body.String())
-			fields[truncated.String()] = json.RawMessage("1")
+	for _, f := range [][2]abi.Field{{abi.FieldBody, abi.FieldBodyTruncated}, {abi.FieldResponseBody, abi.FieldResponseBodyTruncated}} {
+		if len(q.Bytes(f[0])) > maxBody {
+			cut = append(cut, f[0].String())
+			fields[f[1].String()] = json.RawMessage("1")
 		}
 	}
 	return fields, cut, nil
@@ -155,7 +165,7 @@ func (r *redactor) pair(f abi.Field, name string, value []byte) []byte {
 	switch where := of + "." + name; {
 	case f == abi.FieldHeaders || f == abi.FieldResponseHeaders:
 		return r.header(of, name, value)
-	case f == abi.FieldQueryParams && r.rules.param(name), r.rules.redacts(where):
+	case r.rules.member(of, name):
 		return r.all(where, value)
 	case f == abi.FieldContext:
 		return r.part(where, value)

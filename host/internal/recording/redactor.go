@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,9 @@ const gram = 8
 // minAlone is the shortest credential that is replaced where it recurs: there, only where it
 // stands alone; shorter ones stand in any text.
 const minAlone = 4
+
+// noSecrets are values of cookies and parameters that stand in every text.
+var noSecrets = []string{"true", "false", "null", "none", "undefined"}
 
 // redactor replaces the secrets of one call. It learns first, and then replaces. The zero
 // value is not ready: see [newRedactor]. Not safe for concurrent use.
@@ -51,7 +55,7 @@ func (r *redactor) learn(secret []byte) pair {
 	r.whole = append(r.whole, f.claims...)
 	r.known[string(secret)] = p
 	switch {
-	case len(secret) < minAlone:
+	case len(secret) < minAlone || slices.Contains(noSecrets, strings.ToLower(string(secret))):
 		return p
 	case len(secret) < gram:
 		r.short = append(r.short, p)
@@ -170,12 +174,9 @@ func (r *redactor) tell(where string, before, after []byte) {
 	if where == "" || bytes.Equal(before, after) {
 		return
 	}
-	for _, w := range r.where {
-		if w == where {
-			return
-		}
+	if !slices.Contains(r.where, where) {
+		r.where = append(r.where, where)
 	}
-	r.where = append(r.where, where)
 }
 
 // text is b without anything that was learnt, of the same length. A text that is nothing but
@@ -224,16 +225,25 @@ func (r *redactor) all(where string, b []byte) []byte {
 	return bytes.Clone(out)
 }
 
+// replaceGrams replaces every piece of a credential, each as long as it goes on as in the
+// credential, so that what recurs whole gets the whole placeholder.
 func (r *redactor) replaceGrams(out []byte, v *view) {
+	done := 0
 	for i := 0; i+gram <= len(v.text); i++ {
 		at, ok := r.grams[[gram]byte(v.text[i:])]
 		if !ok {
 			continue
 		}
-		from := r.pairs[at.pair].placeholder[at.offset:]
-		for j := range gram {
-			v.put(out, i+j, from[j])
+		secret, placeholder := r.pairs[at.pair].secret[at.offset:], r.pairs[at.pair].placeholder[at.offset:]
+		n := gram
+		for n < len(secret) && i+n < len(v.text) && v.text[i+n] == secret[n] {
+			n++
 		}
+		for j := max(done-i, 0); j < n; j++ {
+			v.put(out, i+j, placeholder[j])
+		}
+		done = i + n
+		i = done - gram // the next may begin within this one
 	}
 }
 

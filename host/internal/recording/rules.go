@@ -81,8 +81,14 @@ func (r *Rules) claim(name string) bool {
 }
 
 // param tells whether a query parameter's value is a credential.
-func (r *Rules) param(name string) bool {
-	return r.redacts("param."+name) || r.query(name) && !r.reveals("param."+name)
+func (r *Rules) param(name string) bool { return r.member("param", name) }
+
+// member tells whether a member of a list that is no header is a credential, by the names of
+// Query too: a policy may have got a token for later ones. Of a dotted name the last part
+// counts.
+func (r *Rules) member(of, name string) bool {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return r.redacts(of+"."+name) || r.query(last) && !r.reveals(of+"."+name)
 }
 
 // bodyPlaces is where a body has members or fields that are credentials by their names.

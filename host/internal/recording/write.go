@@ -35,7 +35,7 @@ func (r *Recorder) write(c *Call) (outcome string, err error) {
 	one.Host.Answer = player.answer
 	o := bench.Run(r.ctx, one)
 	if o.Refused != nil {
-		return Refused, o.Refused
+		return Refused, fmt.Errorf("without the values of references, and record with reveal: [config] keeps them: %w", o.Refused)
 	}
 	if err := want(one, o); err != nil {
 		return Refused, err
@@ -89,7 +89,7 @@ func (r *redactor) learnCall(c *Call, request abi.Request) {
 	for _, f := range c.fields {
 		if f.of == "header" {
 			r.learnHeader(f.of, f.name, f.value)
-		} else if r.rules.redacts(f.of + "." + f.name) {
+		} else if r.rules.member(f.of, f.name) {
 			r.learn(f.value)
 		}
 	}

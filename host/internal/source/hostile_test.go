@@ -148,6 +148,10 @@ func TestProxy(t *testing.T) {
 	_, err = s.Load(t.Context(), parse(t, "https://module.example/x.wasm"), Digest(nil))
 	require.ErrorContains(t, err, "teapot")
 	require.Equal(t, []string{"CONNECT module.example:443"}, through)
+	s, _ = sources(t, Options{Roots: roots, Proxy: web.URL, PlainHTTP: []string{"127.0.0.1:1"}})
+	_, err = s.Load(t.Context(), parse(t, "oci://127.0.0.1:1/a:1"), "")
+	require.ErrorContains(t, err, "connection refused")
+	require.Len(t, through, 1)
 }
 
 func TestFile(t *testing.T) {

@@ -55,7 +55,12 @@ func newNetwork(o *Options) (*network, error) {
 		if err != nil {
 			return nil, errors.New("read plugins.pull.proxy: it is no URL") // the URL may hold a password
 		}
-		n.transport.Proxy = http.ProxyURL(u)
+		n.transport.Proxy = func(r *http.Request) (*url.URL, error) {
+			if n.isPlain(r.URL.Host) { // this machine: a proxy's loopback is another
+				return nil, nil
+			}
+			return u, nil
+		}
 	}
 	n.client = &http.Client{Transport: n, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if len(via) > maxRedirects {

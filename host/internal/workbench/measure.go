@@ -2,6 +2,7 @@ package workbench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -42,10 +43,14 @@ const (
 )
 
 // Measure runs a case that comes out as wanted over and over, for about that long. A case
-// that tests a config is refused: what configuring costs is in Bind.
+// that tests a config is refused, since what configuring costs is in Bind, and one that must
+// trap. The host calls of a recorded case have an order, so that it has one caller.
 func (p *Plugin) Measure(ctx context.Context, c *casefile.Case, most time.Duration) (f Figures, err error) {
 	if c.Hook == abi.HookConfigure || c.Error != "" {
 		return f, fmt.Errorf("measure case %q: it calls no hook but configure", c.Name)
+	}
+	if c.Trap != nil {
+		return f, fmt.Errorf("measure case %q: it must trap", c.Name)
 	}
 	o := p.Run(ctx, c)
 	if err := o.Check(c); err != nil {
@@ -72,11 +77,15 @@ func (p *Plugin) cost(ctx context.Context, c *casefile.Case, isolation string, m
 	if err != nil {
 		return cost, err
 	}
-	if cost.Call, err = median(ctx, policy, call{hook: c.Hook, record: record}, start.Add(most)); err != nil {
+	m := measured{policy: policy, call: call{hook: c.Hook, record: record}, rewind: func() {}}
+	cost.Callers = runtime.GOMAXPROCS(0)
+	if c.Host.Calls != nil {
+		m.rewind, cost.Callers = p.powers.rewind, 1
+	}
+	if cost.Call, err = m.median(ctx, start.Add(most)); err != nil {
 		return cost, err
 	}
-	cost.Callers = runtime.GOMAXPROCS(0)
-	if err := together(ctx, policy, call{hook: c.Hook, record: record}, cost.Callers); err != nil {
+	if err := m.together(ctx, cost.Callers); err != nil {
 		return cost, err
 	}
 	if cost.Instances, _ = policy.Stats(); cost.Instances > 0 {
@@ -85,17 +94,32 @@ func (p *Plugin) cost(ctx context.Context, c *casefile.Case, isolation string, m
 	return cost, nil
 }
 
+// measured is a call that is made over and over; rewind comes before each.
+type measured struct {
+	policy *guest.Policy
+	call   call
+	rewind func()
+}
+
+func (m measured) times(ctx context.Context, n int) error {
+	for range n {
+		m.rewind()
+		if _, err := m.policy.Call(ctx, m.call.hook, &m.call); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // median is the time of a call: of rounds of so many calls that the clock's grain does not
 // show, until end, but of a few in any case.
-func median(ctx context.Context, policy *guest.Policy, c call, end time.Time) (time.Duration, error) {
+func (m measured) median(ctx context.Context, end time.Time) (time.Duration, error) {
 	var rounds []time.Duration
 	calls := 1
 	for len(rounds) < minRounds || time.Now().Before(end) {
 		start := time.Now()
-		for range calls {
-			if _, err := policy.Call(ctx, c.hook, &c); err != nil {
-				return 0, err
-			}
+		if err := m.times(ctx, calls); err != nil {
+			return 0, err
 		}
 		took := time.Since(start)
 		if took < roundTime && calls < maxCalls {
@@ -109,26 +133,13 @@ func median(ctx context.Context, policy *guest.Policy, c call, end time.Time) (t
 }
 
 // together calls from several goroutines at once, as a gateway does.
-func together(ctx context.Context, policy *guest.Policy, c call, callers int) error {
+func (m measured) together(ctx context.Context, callers int) error {
 	const calls = 100
 	errs := make([]error, callers)
 	var running sync.WaitGroup
 	for i := range callers {
-		running.Go(func() { // waited for below
-			own := c
-			for range calls {
-				if _, err := policy.Call(ctx, own.hook, &own); err != nil {
-					errs[i] = err
-					return
-				}
-			}
-		})
+		running.Go(func() { errs[i] = m.times(ctx, calls) }) // waited for below
 	}
 	running.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,8 +25,8 @@ const nowhere = "nothing.invalid"
 // the case is not found.
 func grants(h *casefile.Host) model.Grants {
 	if g := h.Grants; g != nil { // the policy's, and what lets any module be bound
-		return model.Grants{HTTP: append(g["http"], nowhere), KV: append(g["kv"], nowhere),
-			Secrets: append(g["secrets"], nowhere), JWKS: append(g["jwks"], "https://"+nowhere)}
+		with := func(name, more string) []string { return append(slices.Clone(g[name]), more) }
+		return model.Grants{HTTP: with("http", nowhere), KV: with("kv", nowhere), Secrets: with("secrets", nowhere), JWKS: with("jwks", "https://"+nowhere)}
 	}
 	g := model.Grants{HTTP: []string{nowhere}, KV: []string{""}, Secrets: []string{nowhere}, JWKS: []string{"https://" + nowhere}}
 	for name := range h.Secrets {
@@ -72,6 +73,13 @@ func (p *powers) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.logged = nil
+}
+
+// rewind makes the first host call of a recorded case the next.
+func (p *powers) rewind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.host.Rewind()
 }
 
 // result is what the plugin logged since begin, and how its host calls differ.

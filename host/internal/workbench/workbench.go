@@ -71,6 +71,12 @@ func (b *Bench) Open(ctx context.Context, id string, wasm []byte) (*Plugin, erro
 // ID is the manifest's id, or what the plugin was opened as.
 func (p *Plugin) ID() string { return p.id }
 
+// SHA256 is the module's digest, in hexadecimal digits.
+func (p *Plugin) SHA256() string {
+	digest := p.module.Digest()
+	return hex.EncodeToString(digest[:])
+}
+
 // Hooks are the hooks that the plugin exports besides configure, in order.
 func (p *Plugin) Hooks() []abi.Hook { return p.module.Hooks() }
 
@@ -95,14 +101,15 @@ type Outcome struct {
 	Logged []string
 	// SHA256 is the module that ran.
 	SHA256 string
+	// Unseen are the fields that the hook asks for, every request has, and the case has not.
+	Unseen []string
 	// Calls says how the hook's host calls differ from those of a case that has them in order.
 	Calls error
 }
 
 // Run runs one case. Whether it came out as wanted is for [Outcome.Check] to say.
 func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
-	digest := p.module.Digest()
-	o.SHA256 = hex.EncodeToString(digest[:])
+	o.SHA256 = p.SHA256()
 	defer func() {
 		o.Logged, o.Calls = p.powers.result()
 		o.Lines = p.powers.take()
@@ -127,12 +134,23 @@ func (p *Plugin) Run(ctx context.Context, c *casefile.Case) (o Outcome) {
 		o.Err = err
 		return o
 	}
+	for f := range mask.Fields.All() {
+		if _, there := c.Request()[f.String()]; !there && f.In(c.Hook) && always>>f&1 != 0 {
+			o.Unseen = append(o.Unseen, f.String())
+		}
+	}
 	call := call{hook: c.Hook, record: record}
 	p.powers.begin()
 	o.Fuel, o.Err = policy.Call(ctx, c.Hook, &call)
 	o.Result = call.result
 	return o
 }
+
+// always are the fields that a gateway writes for every request, when the hook asks for them.
+const always abi.FieldSet = 1<<abi.FieldAPIID | 1<<abi.FieldStage | 1<<abi.FieldRoute | 1<<abi.FieldResourcePath | 1<<abi.FieldMethod |
+	1<<abi.FieldAuthority | 1<<abi.FieldPath | 1<<abi.FieldRequestPath | 1<<abi.FieldHeaders | 1<<abi.FieldQueryParams | 1<<abi.FieldPathParams |
+	1<<abi.FieldStageVariables | 1<<abi.FieldSourceIP | 1<<abi.FieldContext | 1<<abi.FieldBody | 1<<abi.FieldStatus |
+	1<<abi.FieldResponseHeaders | 1<<abi.FieldResponseBody
 
 // bind makes a policy of the plugin as the case has it.
 func (p *Plugin) bind(ctx context.Context, c *casefile.Case, isolation string) (*guest.Policy, error) {

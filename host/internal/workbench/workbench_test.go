@@ -150,4 +150,11 @@ func TestMeasure(t *testing.T) {
 	}
 	_, err = plugin.Measure(t.Context(), read(t, request("trap", "", "")), time.Millisecond)
 	require.ErrorContains(t, err, "unreachable", "what does not come out as wanted is not measured")
+	_, err = plugin.Measure(t.Context(), read(t, `"request": {"headers": {"x-do": "trap"}}, "trap": {"kind": "trap"}`), time.Millisecond)
+	require.EqualError(t, err, `measure case "case": it must trap`)
+	// The host calls of a recorded case have an order, and are the same for each call.
+	f, err = plugin.Measure(t.Context(), read(t, request("recall", `"calls": [{"call": "kv.get", "key": "a", "value": "1"}]`, `, "reason": "1"`)), time.Millisecond)
+	require.NoError(t, err)
+	require.Equal(t, 1, f.Pooled.Callers)
+	require.Equal(t, 1, f.Fresh.Instances)
 }

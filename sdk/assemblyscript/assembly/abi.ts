@@ -117,7 +117,7 @@ export const enum Field {
   UsagePlanID = 25,
   /** Request body as the body mode of the manifest says. */
   Body = 26,
-  /** 1 when body is only the beginning. */
+  /** 1 when body is only the beginning, else 0. */
   BodyTruncated = 27,
   /** Length of the whole body when it is known. */
   BodyLength = 28,
@@ -131,7 +131,7 @@ export const enum Field {
   ResponseHeaders = 32,
   /** Response body as the body mode says (map_response). */
   ResponseBody = 33,
-  /** 1 when response_body is only the beginning. */
+  /** 1 when response_body is only the beginning, else 0. */
   ResponseBodyTruncated = 34,
   /** Bytes of body sent (observe). */
   ResponseLength = 35,
@@ -259,7 +259,7 @@ export const enum Op {
   AddHeader = 2,
   /** Remove all values. */
   RemoveHeader = 3,
-  /** Replace all values of a query parameter by one; the value is percent-encoded by the host. */
+  /** Replace all values of a query parameter by one; the host percent-encodes what is no letter, digit or -._~, a blank as %20. */
   SetQuery = 4,
   /** Append a query parameter. */
   AddQuery = 5,

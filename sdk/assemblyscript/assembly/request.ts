@@ -88,7 +88,8 @@ export class Request {
 
   /**
    * The value of a request header that is there once. One that is there twice is as absent:
-   * who reads one of two may read another one than the upstream.
+   * who reads one of two may read another one than the upstream. So is one that is no UTF-8:
+   * a plugin that refuses what is there walks over pairs(Field.Headers).
    */
   header(name: string): string | null {
     let value: string | null = null, found = false;

@@ -117,7 +117,7 @@ pub mod field {
     pub const USAGE_PLAN_ID: u16 = 25;
     /// Request body as the body mode of the manifest says.
     pub const BODY: u16 = 26;
-    /// 1 when body is only the beginning.
+    /// 1 when body is only the beginning, else 0.
     pub const BODY_TRUNCATED: u16 = 27;
     /// Length of the whole body when it is known.
     pub const BODY_LENGTH: u16 = 28;
@@ -131,7 +131,7 @@ pub mod field {
     pub const RESPONSE_HEADERS: u16 = 32;
     /// Response body as the body mode says (map_response).
     pub const RESPONSE_BODY: u16 = 33;
-    /// 1 when response_body is only the beginning.
+    /// 1 when response_body is only the beginning, else 0.
     pub const RESPONSE_BODY_TRUNCATED: u16 = 34;
     /// Bytes of body sent (observe).
     pub const RESPONSE_LENGTH: u16 = 35;
@@ -259,7 +259,7 @@ pub mod op {
     pub const ADD_HEADER: u16 = 2;
     /// Remove all values.
     pub const REMOVE_HEADER: u16 = 3;
-    /// Replace all values of a query parameter by one; the value is percent-encoded by the host.
+    /// Replace all values of a query parameter by one; the host percent-encodes what is no letter, digit or -._~, a blank as %20.
     pub const SET_QUERY: u16 = 4;
     /// Append a query parameter.
     pub const ADD_QUERY: u16 = 5;

@@ -118,7 +118,7 @@ pub const Field = enum(u16) {
     usage_plan_id = 25,
     /// Request body as the body mode of the manifest says.
     body = 26,
-    /// 1 when body is only the beginning.
+    /// 1 when body is only the beginning, else 0.
     body_truncated = 27,
     /// Length of the whole body when it is known.
     body_length = 28,
@@ -132,7 +132,7 @@ pub const Field = enum(u16) {
     response_headers = 32,
     /// Response body as the body mode says (map_response).
     response_body = 33,
-    /// 1 when response_body is only the beginning.
+    /// 1 when response_body is only the beginning, else 0.
     response_body_truncated = 34,
     /// Bytes of body sent (observe).
     response_length = 35,
@@ -264,7 +264,7 @@ pub const Op = enum(u16) {
     add_header = 2,
     /// Remove all values.
     remove_header = 3,
-    /// Replace all values of a query parameter by one; the value is percent-encoded by the host.
+    /// Replace all values of a query parameter by one; the host percent-encodes what is no letter, digit or -._~, a blank as %20.
     set_query = 4,
     /// Append a query parameter.
     add_query = 5,

@@ -120,7 +120,7 @@ const (
 	FieldUsagePlanID = 25
 	// FieldBody: Request body as the body mode of the manifest says.
 	FieldBody = 26
-	// FieldBodyTruncated: 1 when body is only the beginning.
+	// FieldBodyTruncated: 1 when body is only the beginning, else 0.
 	FieldBodyTruncated = 27
 	// FieldBodyLength: Length of the whole body when it is known.
 	FieldBodyLength = 28
@@ -134,7 +134,7 @@ const (
 	FieldResponseHeaders = 32
 	// FieldResponseBody: Response body as the body mode says (map_response).
 	FieldResponseBody = 33
-	// FieldResponseBodyTruncated: 1 when response_body is only the beginning.
+	// FieldResponseBodyTruncated: 1 when response_body is only the beginning, else 0.
 	FieldResponseBodyTruncated = 34
 	// FieldResponseLength: Bytes of body sent (observe).
 	FieldResponseLength = 35
@@ -262,7 +262,7 @@ const (
 	OpAddHeader = 2
 	// OpRemoveHeader: Remove all values.
 	OpRemoveHeader = 3
-	// OpSetQuery: Replace all values of a query parameter by one; the value is percent-encoded by the host.
+	// OpSetQuery: Replace all values of a query parameter by one; the host percent-encodes what is no letter, digit or -._~, a blank as %20.
 	OpSetQuery = 4
 	// OpAddQuery: Append a query parameter.
 	OpAddQuery = 5

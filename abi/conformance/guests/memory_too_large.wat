@@ -1,0 +1,6 @@
+;; It begins with 4 GiB of memory.
+(module
+	(memory (export "memory") 65536)
+	(func (export "wg_abi_v1"))
+	(func (export "wg_scratch") (result i64) (i64.const 0x0000040000010000))
+	(func (export "wg_guard") (param i32) (result i64) (i64.const 0)))

@@ -1,0 +1,6 @@
+;; wg_scratch traps.
+(module
+	(memory (export "memory") 2)
+	(func (export "wg_abi_v1"))
+	(func (export "wg_scratch") (result i64) unreachable)
+	(func (export "wg_guard") (param i32) (result i64) (i64.const 0)))

@@ -1,0 +1,90 @@
+package host_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasmgate/wasmgate/abi/conformance"
+)
+
+// TestConformance runs the conformance suite of the plugin ABI over HTTP/1.1 and HTTP/2.
+func TestConformance(t *testing.T) {
+	suite, err := conformance.Load()
+	require.NoError(t, err)
+	up, err := conformance.ListenUpstream("127.0.0.1:0")
+	require.NoError(t, err)
+	defer up.Close()
+	content := files{"wasmgate.yaml": "secrets: {conformance: secret}\nlog: {level: error, access: {enabled: false}}\n"}
+	for name, wasm := range suite.Modules {
+		content["plugins/"+name+".wasm"] = string(wasm)
+	}
+	var served, refused []conformance.Binding
+	for _, b := range suite.Bindings(up.URL) {
+		if b.Refused {
+			refused = append(refused, b)
+			delete(content, "plugins/"+b.Module+".wasm")
+		} else {
+			served = append(served, b)
+		}
+	}
+	for _, b := range served { // a module may be good with one config and bad with another
+		content["plugins/"+b.Module+".wasm"] = string(suite.Modules[b.Module])
+	}
+	content["apis/conf.yaml"] = bindings(t, "conf", served)
+	g := start(t, content)
+	for version, client := range map[string]*http.Client{"HTTP/1.1": g.h1, "HTTP/2": g.h2} {
+		// What a case has learned, its buckets and its cache, would be there for the second version.
+		g.update(files{"wasmgate.yaml": process(content["wasmgate.yaml"]) + fmt.Sprintf("throttle: {buckets: %d}\ncache: {bytes: %dMiB}\n", 1000+len(version), 8+len(version)),
+			"apis/conf.yaml": strings.Replace(bindings(t, "conf", served), `"title":"conf"`, `"title":"over `+version+`"`, 1)})
+		results := conformance.Run(context.Background(), suite, conformance.Target{URL: site, Client: client, Upstream: up})
+		table, passed := conformance.Table(results)
+		t.Logf("over %s:\n%s", version, table)
+		assert.True(t, passed)
+	}
+	for _, b := range refused {
+		g.put(files{"plugins/" + b.Module + ".wasm": string(suite.Modules[b.Module]), "apis/refused.yaml": bindings(t, "refused", []conformance.Binding{b})})
+		assert.Error(t, g.Reload(t.Context()), "%s: %s", b.Route, b.Module)
+		back := files{"apis/refused.yaml": ""}
+		if content["plugins/"+b.Module+".wasm"] == "" {
+			back["plugins/"+b.Module+".wasm"] = ""
+		}
+		g.update(back)
+	}
+}
+
+// bindings is a document that binds policies as the suite says.
+func bindings(t *testing.T, id string, list []conformance.Binding) string {
+	paths := map[string]any{}
+	for _, b := range list {
+		policy := map[string]any{"plugin": b.Module}
+		for key, value := range map[string]string{"on_error": b.OnError, "isolation": b.Isolation} {
+			if value != "" {
+				policy[key] = value
+			}
+		}
+		if b.Config != nil {
+			policy["config"] = b.Config
+		}
+		if b.Grants != nil {
+			policy["grants"] = b.Grants
+		}
+		upstream := func(uri string) map[string]any {
+			return map[string]any{"x-wasmgate-policies": []any{policy},
+				"x-amazon-apigateway-any-method": map[string]any{"responses": map[string]any{"200": map[string]any{"description": "any"}},
+					"x-amazon-apigateway-integration": map[string]any{"type": "http_proxy", "httpMethod": "ANY", "uri": uri}}}
+		}
+		paths[b.Route] = upstream(b.Upstream)
+		paths[b.Route+"/{below+}"] = upstream(b.Upstream + "/{below}")
+	}
+	text, err := json.Marshal(map[string]any{"openapi": "3.0.3", "info": map[string]any{"title": id, "version": "1"},
+		"x-wasmgate-api": map[string]any{"id": map[string]string{"conf": "api"}[id] + strings.TrimPrefix(id, "conf")}, "paths": paths})
+	require.NoError(t, err)
+	return string(text)
+}
