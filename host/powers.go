@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -85,6 +86,9 @@ func (p *powers) Do(ctx context.Context, c guest.Outbound) (guest.Answer, error)
 		call.Timeout = time.Until(deadline)
 	}
 	if err := forwarder.Forwarder.Do(x, &call); err != nil {
+		if e, ok := errors.AsType[*forward.Error](err); ok && e.Status == 504 { // it looks at its own clock
+			err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+		}
 		return guest.Answer{}, err
 	}
 	return answerOf(&x.Response, c.MaxAnswer)

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	abi "github.com/wasmgate/wasmgate/abi/v1"
 	"github.com/wasmgate/wasmgate/abi/v1/casefile"
@@ -24,6 +26,8 @@ type Target struct {
 	Client *http.Client
 	// Upstream is what the bindings lead to.
 	Upstream *Upstream
+	// Patience is how long an answer is awaited that need not come at once; 0 is ten seconds.
+	Patience time.Duration
 }
 
 // Result is how one case ended; Err is nil when it passed.
@@ -50,11 +54,39 @@ func (t *Target) run(ctx context.Context, c *Case) error {
 		return t.refuses(ctx, c)
 	}
 	for i := range c.Steps {
-		if err := t.step(ctx, c, &c.Steps[i]); err != nil {
+		step, err := c.Steps[i].prepared(c.Binding.Route, t.Upstream.URL)
+		if err != nil {
 			return fmt.Errorf("step %d: %w", i+1, err)
+		}
+		for range max(step.Times, 1) {
+			err := t.step(ctx, c, step)
+			if err != nil && step.Await {
+				err = t.await(ctx, c, step)
+			}
+			if err != nil {
+				return fmt.Errorf("step %d: %w", i+1, err)
+			}
 		}
 	}
 	return nil
+}
+
+// await sends a request again until its answer is as wanted.
+func (t *Target) await(ctx context.Context, c *Case, step *Step) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(t.Patience, 10*time.Second))
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+			if err = t.step(ctx, c, step); err == nil {
+				return nil
+			}
+		}
+	}
 }
 
 // refuses wants the route of a refused policy to let nothing through.

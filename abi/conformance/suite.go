@@ -6,8 +6,10 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -53,9 +55,13 @@ type Binding struct {
 	Isolation string `json:"isolation,omitempty"`
 	// Refused says that the host must refuse the policy.
 	Refused bool `json:"refused,omitempty"`
+	// Then are further policies of the route, in their order; of a binding only module,
+	// config, grants, on_error and isolation count in them.
+	Then []Binding `json:"then,omitempty"`
 }
 
-// Step is one request and what must come of it.
+// Step is one request and what must come of it. In all its texts ROUTE stands for the case's
+// route, UPSTREAM for the upstream's URL and UPSTREAM_HOST for its host and port.
 type Step struct {
 	Method  string      `json:"method"` // GET when empty
 	Query   string      `json:"query"`
@@ -68,6 +74,10 @@ type Step struct {
 	// Arguments are what the guest power hands over: text, or {"record": FIELDS}.
 	Arguments []json.RawMessage `json:"arguments"`
 	Want      Want              `json:"want"`
+	// Times is how often the request is sent; each answer must be as wanted. 0 is once.
+	Times int `json:"times"`
+	// Await sends the request again until the answer is as wanted, see [Target.Patience].
+	Await bool `json:"await"`
 	// Upstream is what must have arrived there; nil is nothing.
 	Upstream *Sent `json:"upstream"`
 }
@@ -99,17 +109,24 @@ type Sent struct {
 type group struct {
 	Doc   string `json:"doc"`
 	Cases []struct {
-		Name      string              `json:"name"`
-		Guest     string              `json:"guest"`
-		Manifest  json.RawMessage     `json:"manifest"`
-		Config    json.RawMessage     `json:"config"`
-		Configure casefile.Fields     `json:"configure"` // what puppet's configure answers
-		Grants    map[string][]string `json:"grants"`
-		OnError   string              `json:"on_error"`
-		Isolation string              `json:"isolation"`
-		Refused   bool                `json:"refused"`
-		Steps     []Step              `json:"steps"`
+		policy
+		Name    string   `json:"name"`
+		Then    []policy `json:"then"`
+		Refused bool     `json:"refused"`
+		Steps   []Step   `json:"steps"`
 	} `json:"cases"`
+}
+
+// policy is a guest and how it is bound.
+type policy struct {
+	Guest     string              `json:"guest"`
+	Manifest  json.RawMessage     `json:"manifest"`
+	Config    json.RawMessage     `json:"config"`
+	Configure casefile.Fields     `json:"configure"` // what puppet's configure answers
+	Script    map[string]any      `json:"script"`    // what the guest script answers, by hook: fields, or hex
+	Grants    map[string][]string `json:"grants"`
+	OnError   string              `json:"on_error"`
+	Isolation string              `json:"isolation"`
 }
 
 // Load reads the suite that is inside this package.
@@ -140,12 +157,15 @@ func (s *Suite) load(name string) error {
 	}
 	title := strings.TrimSuffix(path.Base(name), ".json")
 	for i, c := range g.Cases {
-		b := Binding{Route: fmt.Sprintf("/%s/%d", title, i+1), Config: c.Config, Grants: c.Grants, OnError: c.OnError, Isolation: c.Isolation, Refused: c.Refused}
-		if b.Module, err = s.module(c.Guest, c.Manifest); err == nil && c.Configure != nil {
-			b.Config, err = configText(c.Configure)
+		b, err := s.bind(&c.policy)
+		b.Route, b.Refused = fmt.Sprintf("/%s/%d", title, i+1), c.Refused
+		for k := range c.Then {
+			then, thenErr := s.bind(&c.Then[k])
+			b.Then, err = append(b.Then, then), errors.Join(err, thenErr)
 		}
-		if err == nil {
-			err = prepare(c.Steps)
+		for k := range c.Steps {
+			_, stepErr := c.Steps[k].prepared(b.Route, "http://127.0.0.1:1")
+			err = errors.Join(err, stepErr)
 		}
 		if err == nil && c.Refused == (len(c.Steps) > 0) {
 			err = fmt.Errorf("got %d steps and refused %v, want one of them", len(c.Steps), c.Refused)
@@ -156,6 +176,39 @@ func (s *Suite) load(name string) error {
 		s.Cases = append(s.Cases, &Case{Group: title, Name: c.Name, Binding: b, Steps: c.Steps})
 	}
 	return nil
+}
+
+// bind makes a policy a binding without a route.
+func (s *Suite) bind(p *policy) (b Binding, err error) {
+	b = Binding{Config: p.Config, Grants: p.Grants, OnError: p.OnError, Isolation: p.Isolation}
+	if b.Module, err = s.module(p.Guest, p.Manifest); err == nil && p.Configure != nil {
+		b.Config, err = configText(p.Configure)
+	}
+	if err == nil && p.Script != nil {
+		b.Config, err = scriptText(p.Script)
+	}
+	return b, err
+}
+
+// scriptText is a config that makes the guest script answer each hook as it says.
+func scriptText(answers map[string]any) (json.RawMessage, error) {
+	var text strings.Builder
+	for h := range abi.Hooks() {
+		answer, ok := answers[h.String()]
+		if !ok {
+			continue
+		}
+		raw, err := json.Marshal(answer)
+		if err != nil {
+			return nil, err
+		}
+		record, err := resultText(h, raw)
+		if err != nil {
+			return nil, fmt.Errorf("script of %v: %w", h, err)
+		}
+		fmt.Fprintf(&text, "%02x%08x%s", uint16(h), len(record)/2, record)
+	}
+	return json.Marshal(text.String())
 }
 
 // configText is a config that makes puppet's configure answer with fields.
@@ -210,30 +263,37 @@ func leb(n int) (out []byte) {
 	return append(out, byte(n))
 }
 
-// prepare puts results and arguments into headers.
-func prepare(steps []Step) error {
-	for i := range steps {
-		step := &steps[i]
-		for name, result := range step.Results {
-			hook, ok := abi.HookByName(name)
-			if !ok {
-				return fmt.Errorf("step %d: unknown hook %q", i+1, name)
-			}
-			text, err := resultText(hook, result)
-			if err != nil {
-				return fmt.Errorf("step %d: %s: %w", i+1, name, err)
-			}
-			step.Headers = append(step.Headers, [2]string{"x-wg-" + name, text})
-		}
-		for n, argument := range step.Arguments {
-			text, err := argumentText(argument)
-			if err != nil {
-				return fmt.Errorf("step %d: argument %d: %w", i+1, n+1, err)
-			}
-			step.Headers = append(step.Headers, [2]string{fmt.Sprintf("x-%d", n+1), text})
-		}
+// prepared is the step with its words replaced, and results and arguments put into headers.
+func (step *Step) prepared(route, upstream string) (*Step, error) {
+	text, err := json.Marshal(step)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	_, host, _ := strings.Cut(upstream, "//")
+	ready := &Step{}
+	words := strings.NewReplacer("UPSTREAM_HOST", host, "UPSTREAM", upstream, "ROUTE", route)
+	if err := json.Unmarshal([]byte(words.Replace(string(text))), ready); err != nil {
+		return nil, err
+	}
+	for _, h := range slices.Sorted(maps.Keys(ready.Results)) {
+		hook, ok := abi.HookByName(h)
+		if !ok {
+			return nil, fmt.Errorf("results: unknown hook %q", h)
+		}
+		text, err := resultText(hook, ready.Results[h])
+		if err != nil {
+			return nil, fmt.Errorf("results of %s: %w", h, err)
+		}
+		ready.Headers = append(ready.Headers, [2]string{"x-wg-" + h, text})
+	}
+	for n, argument := range ready.Arguments {
+		text, err := argumentText(argument)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", n+1, err)
+		}
+		ready.Headers = append(ready.Headers, [2]string{fmt.Sprintf("x-%d", n+1), text})
+	}
+	return ready, nil
 }
 
 func resultText(hook abi.Hook, result json.RawMessage) (string, error) {
@@ -284,5 +344,10 @@ func (b Binding) to(upstream string) Binding {
 	if len(grants) > 0 {
 		b.Grants = grants
 	}
+	then := slices.Clone(b.Then)
+	for i := range then {
+		then[i] = then[i].to(upstream)
+	}
+	b.Then = then
 	return b
 }

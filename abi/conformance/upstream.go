@@ -52,7 +52,7 @@ func (u *Upstream) Close() error {
 }
 
 // ServeHTTP is http.Handler's. The query's x-status chooses the answer's status, x-age its
-// max-age, x-long the length of its body.
+// max-age, x-long the length of its body. A path that ends in /hang is not answered.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -63,6 +63,10 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := u.answered
 	u.arrived = append(u.arrived, arrival{r.Method, r.RequestURI, r.Host, r.Header, string(body)})
 	u.mu.Unlock()
+	if strings.HasSuffix(r.URL.Path, "/hang") {
+		<-r.Context().Done()
+		return
+	}
 	q := r.URL.Query()
 	h := w.Header()
 	h.Set("Content-Type", "text/plain")

@@ -14,6 +14,9 @@ for power in log http kv_get kv_set kv_delete secret sha256 hmac_sha256 jwks; do
 	n=$((n + 1))
 	cc -DPOWER=$n -o "$1/power_$power.wasm" power.c
 done
+for c in shims store keep hash outbound observed reader tokens lines; do
+	cc -o "$1/$c.wasm" $c.c
+done
 for wat in *.wat; do
 	wat2wasm -o "$1/${wat%.wat}.wasm" "$wat"
 done

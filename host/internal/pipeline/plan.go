@@ -102,7 +102,9 @@ func (p *plan) decode(hook abi.Hook, result []byte) error {
 	}
 	p.context = appendPairs(p.context, &rec, abi.ResultContext)
 	p.labels = appendPairs(p.labels, &rec, abi.ResultLabels)
-	p.headers = appendPairs(p.headers, &rec, abi.ResultHeaders)
+	if abi.ResultHeaders.In(hook) {
+		p.headers = appendPairs(p.headers, &rec, abi.ResultHeaders)
+	}
 	for _, h := range p.headers {
 		if err := checkHeader(h.name, h.value); err != nil {
 			return err
@@ -116,23 +118,28 @@ func (p *plan) decode(hook abi.Hook, result []byte) error {
 
 // decodeVerdict reads the decision and for whom it holds.
 func (p *plan) decodeVerdict(rec *abi.Result) error {
-	decision, _ := rec.Uint(abi.ResultDecision)
-	scope, _ := rec.Uint(abi.ResultScope)
-	ttl, _ := rec.Uint(abi.ResultTTLMS)
-	status, _ := rec.Uint(abi.ResultStatus)
+	decision, scope := p.uint(rec, abi.ResultDecision), p.uint(rec, abi.ResultScope)
+	ttl, status := p.uint(rec, abi.ResultTTLMS), p.uint(rec, abi.ResultStatus)
 	p.decision, p.scope, p.status = abi.Decision(decision), abi.Scope(scope), int(status)
 	p.ttl = time.Duration(ttl) * time.Millisecond
 	switch {
 	case p.decision == abi.DecisionReply && p.hook != abi.HookGuard && p.hook != abi.HookMapRequest && p.hook != abi.HookIntegrate:
 		return fmt.Errorf("result: decision reply from %s, want it from guard, map_request or integrate", p.hook)
-	case p.decision == abi.DecisionDeny && p.hook == abi.HookObserve:
-		return fmt.Errorf("result: decision deny from observe, want continue")
 	case p.decision == abi.DecisionDeny && status != 0 && status < 400:
 		return fmt.Errorf("result: deny with status %d, want 400 to 599", status)
 	case p.scope != abi.ScopeRequest && rec.Has(abi.ResultState):
 		return fmt.Errorf("result: state with scope %s, want scope request", p.scope)
 	}
 	return nil
+}
+
+// uint is a number of a field that belongs to the hook; the contract ignores all others.
+func (p *plan) uint(rec *abi.Result, id abi.ResultField) uint64 {
+	if !id.In(p.hook) {
+		return 0
+	}
+	v, _ := rec.Uint(id)
+	return v
 }
 
 // decodeHook reads what only one hook answers.
@@ -173,6 +180,9 @@ func (p *plan) decodeBuckets(rec *abi.Result) error {
 }
 
 func (p *plan) decodeEdits(rec *abi.Result) error {
+	if !abi.ResultEdits.In(p.hook) {
+		return nil
+	}
 	for e := range rec.Edits(abi.ResultEdits).All {
 		d := edit{e.Op, text(e.Name), p.parse(e.Value)}
 		if err := d.check(p.hook); err != nil {

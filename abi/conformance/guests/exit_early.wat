@@ -1,0 +1,8 @@
+;; Refused: _initialize ends the guest.
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 8)
+  (func (export "wg_abi_v1"))
+  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00040000))
+  (func (export "wg_guard") (param i32) (result i64) (i64.const 0))
+  (func (export "_initialize") (call $exit (i32.const 0))))

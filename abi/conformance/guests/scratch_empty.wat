@@ -1,0 +1,6 @@
+;; The scratch area has no room for any record.
+(module
+  (memory (export "memory") 8)
+  (func (export "wg_abi_v1"))
+  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00000000))
+  (func (export "wg_guard") (param i32) (result i64) (i64.const 0)))

@@ -1,0 +1,6 @@
+;; A scratch area of 256 bytes, too small for most requests.
+(module
+  (memory (export "memory") 8)
+  (func (export "wg_abi_v1"))
+  (func (export "wg_scratch") (result i64) (i64.const 0x00010000_00000100))
+  (func (export "wg_guard") (param i32) (result i64) (i64.const 0)))
