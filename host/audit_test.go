@@ -189,6 +189,27 @@ func TestUnrecordedIsNotDone(t *testing.T) {
 	assert.True(t, r.OK, "%v", r.Fault)
 }
 
+// A bad version is taken back also when that cannot be recorded: a full disk must not keep it
+// in service.
+func TestRollbackUnrecorded(t *testing.T) {
+	g := startRollouts(t)
+	require.NoError(t, g.Rollout(t.Context(), &host.Rollout{Plugin: "stamp", Module: []byte(stamp(2)), Share: rollout.Share{Percent: 100}}))
+	log := filepath.Join(g.dir, "data", "audit.log")
+	require.NoError(t, os.Rename(log, log+".away"))
+	token, err := os.ReadFile(filepath.Join(g.dir, "data", "admin.token"))
+	require.NoError(t, err)
+	post := func(command string) answer {
+		return send(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "POST", "http://"+g.admin+"/admin/v1/rollouts/"+command, `{"plugin": "stamp"}`,
+			"Authorization: Bearer "+strings.TrimSpace(string(token)))
+	}
+	assert.Equal(t, 503, post("promote").StatusCode)
+	assert.Equal(t, mark(2), g.version(t, rolledURL))
+	a := post("rollback")
+	assert.Equal(t, 200, a.StatusCode, a.body)
+	assert.Equal(t, mark(1), g.version(t, rolledURL))
+	require.NoError(t, os.Rename(log+".away", log))
+}
+
 // An edited log keeps a gateway from starting, with the place.
 func TestStartRefusesAnEditedAuditLog(t *testing.T) {
 	dir := t.TempDir()

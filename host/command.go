@@ -19,7 +19,7 @@ func (h *Host) commands() []control.Command {
 		{Method: "GET", Path: "/admin/v1/rollouts", Run: func(context.Context, []byte) (any, error) { return h.Rollouts(), nil }},
 		{Method: "POST", Path: "/admin/v1/rollouts/start", MaxBody: module, Run: command(h, h.Rollout)},
 		{Method: "POST", Path: "/admin/v1/rollouts/promote", MaxBody: short, Run: command(h, func(ctx context.Context, r *onPlugin) error { return h.Promote(ctx, r.Plugin) })},
-		{Method: "POST", Path: "/admin/v1/rollouts/rollback", MaxBody: short, Run: command(h, func(ctx context.Context, r *onPlugin) error { return h.Rollback(ctx, r.Plugin, r.Reason) })},
+		{Method: "POST", Path: "/admin/v1/rollouts/rollback", MaxBody: short, Urgent: true, Run: command(h, func(ctx context.Context, r *onPlugin) error { return h.Rollback(ctx, r.Plugin, r.Reason) })},
 	}
 }
 

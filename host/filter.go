@@ -47,13 +47,15 @@ func Foreign(m *abi.Module) (name string, callbacks, imports, powers []string) {
 			}
 		}
 		for _, i := range m.Imports {
-			f, ok := a.Functions[i.Name]
-			if i.Module != a.Module || !ok || slices.Contains(imports, i.Module+" "+i.Name) {
-				continue
+			power := guest.WASIPower(i.Module, i.Name)
+			if f, ok := a.Functions[i.Name]; ok && i.Module == a.Module {
+				power = f.Power
+				if full := i.Module + " " + i.Name; !slices.Contains(imports, full) {
+					imports = append(imports, full)
+				}
 			}
-			imports = append(imports, i.Module+" "+i.Name)
-			if !slices.Contains(powers, f.Power) {
-				powers = append(powers, f.Power)
+			if power != "" && !slices.Contains(powers, power) {
+				powers = append(powers, power)
 			}
 		}
 		return a.Name, callbacks, imports, powers

@@ -144,6 +144,7 @@ func (h *Host) open(ctx context.Context) error {
 		return err
 	}
 	h.swap(first)
+	h.outdated(first)
 	first.plugins.collect(h.log)
 	return nil
 }

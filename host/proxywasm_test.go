@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,7 +121,45 @@ func TestProxyWasmRepliesEarly(t *testing.T) {
 	})
 }
 
-// The same where the plugin breaks instead.
+// What a plugin held back goes on when it says so, and not when the client sends more.
+func TestProxyWasmContinuesInTheMiddleOfABody(t *testing.T) {
+	pieces := make(chan string, 10)
+	u := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for piece := make([]byte, 100); ; {
+			n, err := r.Body.Read(piece)
+			if n > 0 {
+				pieces <- string(piece[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(u.Close)
+	auth := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		io.WriteString(w, "yes")
+		w.(http.Flusher).Flush()
+		w.Header().Set("X-Sum", "3")
+	})
+	g := bound(t, &upstream{Server: u}, fmt.Sprintf("config: ask, grants: {http: {auth: %q}}", auth.URL), nil)
+	g.each(t, func(t *testing.T, c *http.Client) {
+		body, more := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), "POST", site+"/a", body)
+		require.NoError(t, err)
+		go func() { // ends with the pipe
+			io.WriteString(more, "one")
+			assert.Equal(t, "one", <-pieces)
+			io.WriteString(more, "two")
+			assert.Equal(t, "two", <-pieces)
+			more.Close()
+		}()
+		assert.Equal(t, 200, do(t, c, req).StatusCode)
+	})
+	assert.Contains(t, g.log.String(), "1 trailers: [[x-sum 3]]")
+}
+
+// A plugin that breaks while the client still sends ends the request at once.
 func TestProxyWasmBreaksEarly(t *testing.T) {
 	u := serve(t, nil)
 	auth := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Break", "now") })

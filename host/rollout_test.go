@@ -142,6 +142,11 @@ func TestRolloutsSurviveRestarts(t *testing.T) {
 	}
 	require.NoError(t, g.Close())
 	assert.Equal(t, mark(2), start(t, content).version(t, rolledURL))
+	content["plugins/stamp.wasm"] = stamp(3) // while the gateway was down
+	again := start(t, content)
+	assert.Equal(t, mark(3), again.version(t, rolledURL))
+	assert.Contains(t, again.rolled(rollout.Returned).Reason, "the plugin's source gives sha256:")
+	content["plugins/stamp.wasm"] = stamp(1)
 
 	for name := range content {
 		if strings.HasSuffix(name, ".wasm") && strings.HasPrefix(name, "data/") {

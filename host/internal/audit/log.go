@@ -30,6 +30,8 @@ type Options struct {
 	Now func() time.Time
 	// SegmentBytes is from which size on a file is followed by another; 0 is 16 MiB.
 	SegmentBytes int64
+
+	open func(path string, flag int) (file, error) // nil is openFile
 }
 
 // file is what a log needs of an [os.File].
@@ -67,6 +69,9 @@ func Open(path string, o Options) (_ *Log, err error) {
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = segmentBytes
 	}
+	if o.open == nil {
+		o.open = openFile
+	}
 	l := &Log{o: o, path: path}
 	defer func() {
 		if err != nil {
@@ -76,11 +81,9 @@ func Open(path string, o Options) (_ *Log, err error) {
 			}
 		}
 	}()
-	f, err := openFile(path, os.O_CREATE)
-	if err != nil {
+	if l.file, err = o.open(path, os.O_CREATE); err != nil {
 		return nil, err
 	}
-	l.file = f
 	l.chain.resumed = true
 	rest, err := l.chain.read(l.file, path, 1)
 	if err != nil {
@@ -96,7 +99,7 @@ func Open(path string, o Options) (_ *Log, err error) {
 }
 
 // openFile opens a file of the log for this process alone.
-func openFile(path string, flag int) (*os.File, error) {
+func openFile(path string, flag int) (file, error) {
 	f, err := os.OpenFile(path, flag|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -296,7 +299,7 @@ func (l *Log) rotate() error {
 	if err := os.Rename(l.path, name); err != nil {
 		return err
 	}
-	next, err := openFile(l.path, os.O_CREATE|os.O_EXCL)
+	next, err := l.o.open(l.path, os.O_CREATE|os.O_EXCL)
 	if err == nil {
 		l.file, l.size = next, 0
 		if err = l.append(Event{Segment, l.opening()}); err == nil {

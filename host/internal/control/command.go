@@ -17,6 +17,8 @@ type Command struct {
 	Path string
 	// MaxBody is the longest body of a request, in bytes; a longer one gets 413.
 	MaxBody int64
+	// Urgent is done even when it cannot be recorded.
+	Urgent bool
 	// Run answers a request with what is written as JSON, status 200. An error is told in full,
 	// status 422. ctx does not end when the client goes away: what was begun is not left
 	// half done.

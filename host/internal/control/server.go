@@ -72,7 +72,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, routes: maps.Clone(ownRoutes)}
 	for _, c := range o.Commands {
-		s.routes[c.Path] = route{c.Method, true, c.serve}
+		s.routes[c.Path] = route{method: c.Method, token: true, serve: c.serve, urgent: c.Urgent}
 	}
 	s.metrics = promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes})
 	s.server = &http.Server{
@@ -201,16 +201,17 @@ type route struct {
 	method string
 	token  bool
 	serve  func(*Server, http.ResponseWriter, *http.Request)
+	urgent bool
 }
 
 var ownRoutes = map[string]route{
-	"/livez":           {http.MethodGet, false, (*Server).live},
-	"/readyz":          {http.MethodGet, false, (*Server).ready},
-	"/healthz":         {http.MethodGet, false, (*Server).ready},
-	"/metrics":         {http.MethodGet, false, func(s *Server, w http.ResponseWriter, r *http.Request) { s.metrics.ServeHTTP(w, r) }},
-	"/admin/v1/status": {http.MethodGet, true, (*Server).status},
-	"/admin/v1/audit":  {http.MethodGet, true, (*Server).audit},
-	"/admin/v1/reload": {http.MethodPost, true, (*Server).reload},
+	"/livez":           {method: http.MethodGet, serve: (*Server).live},
+	"/readyz":          {method: http.MethodGet, serve: (*Server).ready},
+	"/healthz":         {method: http.MethodGet, serve: (*Server).ready},
+	"/metrics":         {method: http.MethodGet, serve: func(s *Server, w http.ResponseWriter, r *http.Request) { s.metrics.ServeHTTP(w, r) }},
+	"/admin/v1/status": {method: http.MethodGet, token: true, serve: (*Server).status},
+	"/admin/v1/audit":  {method: http.MethodGet, token: true, serve: (*Server).audit},
+	"/admin/v1/reload": {method: http.MethodPost, token: true, serve: (*Server).reload},
 }
 
 // ServeHTTP is http.Handler's.
@@ -242,7 +243,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if route.method != http.MethodGet {
-		if err := s.o.Host.Record(r.RemoteAddr, r.Method, path); err != nil {
+		if err := s.o.Host.Record(r.RemoteAddr, r.Method, path); err != nil && !route.urgent {
 			s.refuse(w, r, http.StatusServiceUnavailable, "what is not recorded is not done: "+err.Error())
 			return
 		}

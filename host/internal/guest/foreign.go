@@ -94,6 +94,23 @@ var wasiModules = [...]string{wasiModule, "wasi_unstable"}
 // IsShim tells whether imports of a module are WASI's, which are served inert.
 func IsShim(module string) bool { return slices.Contains(wasiModules[:], module) }
 
+// WASIPower is what a function of WASI lets a plugin of another project do, as a verb phrase;
+// empty is nothing. Ours get time and randomness of the request's record.
+func WASIPower(module, name string) string {
+	if !IsShim(module) {
+		return ""
+	}
+	switch name {
+	case "clock_time_get", "poll_oneoff":
+		return "reads the clock"
+	case "random_get":
+		return "draws random numbers"
+	case "fd_write":
+		return "writes lines to the log"
+	}
+	return ""
+}
+
 // matchABI finds the adapter of a module; nil when it is for our own ABI.
 func (e *Engine) matchABI(shape *abi.Module) *ABI {
 	for _, a := range e.options.ABIs {

@@ -319,6 +319,8 @@ func (p *Page) readForeign(shape *abi.Module, f Foreign) {
 		switch {
 		case i.Module == f.Module && known:
 			p.add(Power{Power: function.Power, Imports: []string{i.Module + " " + i.Name}})
+		case guest.WASIPower(i.Module, i.Name) != "": // their clock and randomness are real
+			p.add(Power{Power: guest.WASIPower(i.Module, i.Name), Imports: []string{i.Module + " " + i.Name}})
 		case guest.IsShim(i.Module):
 			p.shim(i)
 		default:

@@ -29,9 +29,10 @@ const (
 	powerHTTP     = "calls the upstreams that the grant http names"
 	powerGRPC     = "nothing: gRPC calls are not served"
 	powerData     = "keeps data that all plugins of its VM id share"
-	powerQueue    = "puts items into queues of any plugin whose name it knows, and takes them from its own"
+	powerQueue    = "puts items into queues of its own and of any plugin whose name it knows, and takes them out"
 	powerMetric   = "defines metrics of its own"
 	powerProperty = "reads facts of request, connection and gateway, and keeps its own with the request"
+	powerRoute    = "nothing: the route is found before"
 	powerForeign  = "nothing: there are no foreign functions"
 	powerContext  = "moves between its own requests"
 	powerConfig   = "reads its config"
@@ -59,7 +60,7 @@ func functions() map[string]function {
 		"proxy_close_stream":                 {params: "i", power: powerStream, call: hostCloseStream},
 		"proxy_continue_request":             {power: powerStream, call: func(v *vm, _ []uint64) status { return v.resume(streamRequest) }},
 		"proxy_continue_response":            {power: powerStream, call: func(v *vm, _ []uint64) status { return v.resume(streamResponse) }},
-		"proxy_clear_route_cache":            {power: powerStream, call: func(*vm, []uint64) status { return statusOK }}, // the route is found before
+		"proxy_clear_route_cache":            {power: powerRoute, call: func(*vm, []uint64) status { return statusOK }},
 		"proxy_get_status":                   {params: "iii", power: powerHTTP, call: hostStatus},
 		"proxy_send_local_response":          {params: "iiiiiiii", power: powerReply, call: hostReply},
 		"proxy_http_call":                    {params: "iiiiiiiiii", power: powerHTTP, call: hostHTTPCall},

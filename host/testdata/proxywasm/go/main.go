@@ -103,6 +103,7 @@ type stream struct {
 	plugin *plugin
 	id     uint32
 	size   int
+	said   bool
 }
 
 // OnHttpRequestHeaders implements types.HttpContext.
@@ -219,10 +220,29 @@ func (s *stream) OnHttpRequestBody(size int, end bool) types.Action {
 		}
 		s.size += size
 		return types.ActionPause
+	case "ask":
+		// The first piece waits until somebody has said something.
+		if s.size == 0 {
+			_, err := proxywasm.DispatchHttpCall("auth", [][2]string{{":method", "GET"}, {":path", "/"}, {":authority", "auth.test"}},
+				nil, nil, 20_000, s.asked)
+			must(err)
+		}
+		if s.size += size; !s.said {
+			return types.ActionPause
+		}
 	case "stream":
 		s.size += size
 	}
 	return types.ActionContinue
+}
+
+// asked lets the body go on, and logs the trailers of what was said.
+func (s *stream) asked(_, _, n int) {
+	trailers, err := proxywasm.GetHttpCallResponseTrailers()
+	must(err)
+	proxywasm.LogInfof("%d trailers: %v", n, trailers)
+	s.said = true
+	must(proxywasm.ResumeHttpRequest())
 }
 
 // OnHttpResponseHeaders implements types.HttpContext.
