@@ -266,7 +266,7 @@ func FuzzText(f *testing.F) {
 		if c := r.config(text); json.Valid(text) && !json.Valid(c) {
 			t.Fatalf("config %q became %q", text, c)
 		}
-		if len(secret) >= gram && bytes.IndexAny(secret, separators) < 0 && len(bytes.Trim(secret, "0123456789")) > 0 && !bytes.Contains(secret, []byte("redacted")) && !tokenForm.Match(secret) && bytes.Contains(r.text("", append(text, secret...)), secret) {
+		if len(secret) >= gram && !bytes.ContainsAny(secret, separators) && len(bytes.Trim(secret, "0123456789")) > 0 && !bytes.Contains(secret, []byte("redacted")) && !tokenForm.Match(secret) && bytes.Contains(r.text("", append(text, secret...)), secret) {
 			t.Fatalf("%q is left", secret)
 		}
 	})
