@@ -6,6 +6,8 @@ package abi
 const (
 	// Version of the contract.
 	Version = 1
+	// Minor counts the additions to it; a manifest's abi_minor may not be greater.
+	Minor = 0
 	// Magic begins every record: WGR1.
 	Magic uint32 = 827475799
 	// Marker is the export that says that a module speaks this contract; never called.
@@ -35,6 +37,15 @@ const (
 	MaxStateBytes    = 4096
 	MaxContextBytes  = 16384
 	MaxTTLMS         = 86400000
+	MaxNames         = 64
+	MaxBucketNumber  = 1000000000
+	MaxCallTimeoutMS = 900000
+	MaxHTTPTimeoutMS = 29000
+	MaxURLBytes      = 4096
+	MaxKeyBytes      = 256
+	MaxValueBytes    = 65536
+	MaxTokenBytes    = 8192
+	MaxLogBytes      = 1024
 )
 
 // The types of fields.

@@ -17,13 +17,13 @@ func checkData(t Type, data []byte) error {
 	case TypeValue:
 		return checkValue(data)
 	case TypeValues:
-		return checkList(data, MaxValueParts, 4, checkNestedValue)
+		return checkList(data, MaxNames, 4, checkNestedValue)
 	case TypeEdits:
 		return checkList(data, MaxEdits, editHead, checkEdit)
 	case TypeBuckets:
 		return checkList(data, MaxBuckets, bucketHead, checkBucket)
 	case TypeNames:
-		return checkList(data, MaxValueParts, 4, checkName)
+		return checkList(data, MaxNames, 4, checkName)
 	}
 	return nil
 }

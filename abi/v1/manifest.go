@@ -18,6 +18,8 @@ type Manifest struct {
 	ID string
 	// Version is the plugin's own version, for people.
 	Version string
+	// Minor is the least minor version of the contract that the plugin needs; 0 is any.
+	Minor int
 	// Description is one line for people; may be empty.
 	Description string
 	// Hooks is the mask of each exported hook but configure.
@@ -53,6 +55,8 @@ func ParseManifest(text []byte) (*Manifest, error) {
 			return decode(value, at, &m.Description)
 		case "abi":
 			return decode(value, at, &version)
+		case "abi_minor":
+			return decode(value, at, &m.Minor)
 		case "config_schema":
 			m.ConfigSchema = slices.Clone(value)
 			return eachKey(value, at, func(string, string, json.RawMessage) error { return nil })
@@ -72,6 +76,8 @@ func ParseManifest(text []byte) (*Manifest, error) {
 		return nil, errors.New("read manifest: version: it is missing")
 	case version != Version:
 		return nil, fmt.Errorf("read manifest: abi: got %d, want %d", version, Version)
+	case m.Minor < 0 || m.Minor > Minor:
+		return nil, fmt.Errorf("read manifest: abi_minor: got %d, want 0 to %d: the plugin needs a newer host", m.Minor, Minor)
 	}
 	return m, nil
 }

@@ -69,6 +69,8 @@ func TestParseManifestRefuses(t *testing.T) {
 		`{"id": "x", "version": "1"}`:           "abi: got 0, want 1",
 		`{"id": "x", "version": "1", "abi": 2}`: "abi: got 2, want 1",
 		`{"id": "X", "version": "1", "abi": 1}`: `id: got "X"`,
+		`{"id": "x", "version": "1", "abi": 1, "abi_minor": 1000}`:                                           "abi_minor: got 1000, want 0 to ",
+		`{"id": "x", "version": "1", "abi": 1, "abi_minor": -1}`:                                             "abi_minor: got -1, want 0 to ",
 		`{"id": "../x", "version": "1", "abi": 1}`:                                                           `id: got "../x"`,
 		`{"id": "x", "abi": 1}`:                                                                              "version: it is missing",
 		`{"id": "x", "id": "y", "version": "1", "abi": 1}`:                                                   "id: key is there twice",
@@ -244,5 +246,19 @@ func TestInspectIsBounded(t *testing.T) {
 	}
 	if faults := strings.Count(m.Check(nil).Error(), "check module: "); faults != 16 {
 		t.Errorf("%d faults, want the first 16", faults)
+	}
+}
+
+// A guest without a manifest gets what there was when the contract became FINAL, whatever
+// was added since: it may have no room for more.
+func TestDefaultMaskStays(t *testing.T) {
+	var all abi.FieldSet
+	for h := range abi.Hooks() {
+		m := abi.DefaultMask(h)
+		all |= m.Fields
+	}
+	const final, capabilities = 1<<47 - 2, 1<<abi.FieldHTTPStatus | 1<<abi.FieldHTTPHeaders | 1<<abi.FieldHTTPBody
+	if all != final&^capabilities {
+		t.Errorf("fields without a manifest: %#x, want %#x", uint64(all), uint64(final&^capabilities))
 	}
 }

@@ -76,11 +76,16 @@ func wants(names []string, name []byte) bool {
 	return false
 }
 
+// lastDefaultField is the last field that there was when the contract became FINAL.
+const lastDefaultField = FieldIntegration
+
 // DefaultMask is the mask of a hook of a module without a manifest: every field of the
-// hook and the first 64 KiB of its bodies. For configure it is the mask of every module.
+// hook that the contract had when it became FINAL, and the first 64 KiB of its bodies.
+// What was added later must be asked for: a guest that was compiled before may have no
+// room for it. For configure it is the mask of every module.
 func DefaultMask(h Hook) Mask {
 	var m Mask
-	for f := range Field(len(fieldHooks)) {
+	for f := range lastDefaultField + 1 {
 		if f.In(h) {
 			m.Fields |= 1 << f
 		}

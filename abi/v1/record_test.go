@@ -245,3 +245,19 @@ func BenchmarkParseVerdict(b *testing.B) {
 		abi.ParseResult(buf[:n], abi.HookAuthorize)
 	}
 }
+
+func TestWriterKeepsToMaxPairs(t *testing.T) {
+	for n, want := range map[int]bool{abi.MaxPairs: true, abi.MaxPairs + 1: false} {
+		var w abi.Writer[abi.Field]
+		w.Start(make([]byte, 1<<16), abi.HookGuard, 1)
+		w.BeginPairs(abi.FieldQueryParams)
+		for range n {
+			w.PairStrings("a", "")
+		}
+		w.EndPairs()
+		_, err := w.Finish()
+		if _, limit := errors.AsType[*abi.LimitError](err); limit == want || (err == nil) != want {
+			t.Errorf("%d pairs: error %v, want none: %t", n, err, want)
+		}
+	}
+}

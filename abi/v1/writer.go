@@ -28,6 +28,14 @@ func (e *NoRoomError) Error() string {
 	return fmt.Sprintf("write record: it has %d bytes, the buffer %d", e.Need, e.Have)
 }
 
+// LimitError says that a list holds more than a record may.
+type LimitError struct{ Got, Limit int }
+
+// Error names how many there are and how many there may be.
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("write record: list of %d pairs, want at most %d", e.Got, e.Limit)
+}
+
 // Start begins a record for the hook (0: for a capability) with room for maxFields
 // fields in its table.
 func (w *Writer[F]) Start(buf []byte, hook Hook, maxFields int) {
@@ -89,8 +97,14 @@ func (w *Writer[F]) pairHead(name, value int) {
 	w.items++
 }
 
-// EndPairs closes the list of pairs.
-func (w *Writer[F]) EndPairs() { w.closeList() }
+// EndPairs closes the list of pairs. A list over [MaxPairs], which no reader would take,
+// makes [Writer.Finish] give a [LimitError].
+func (w *Writer[F]) EndPairs() {
+	if w.items > MaxPairs && w.err == nil {
+		w.err = &LimitError{int(w.items), MaxPairs}
+	}
+	w.closeList()
+}
 
 func (w *Writer[F]) closeList() {
 	if w.open == 0 {
@@ -164,7 +178,7 @@ func (w *Writer[F]) list(id F, t Type, items int) {
 }
 
 // Finish ends the record and gives its length. A [NoRoomError] says that it does not
-// fit; any other error is a mistake of the caller: an order, a type, too many fields.
+// fit, a [LimitError] that a list is too long; any other error is a mistake of the caller: an order, a type, too many fields.
 func (w *Writer[F]) Finish() (n int, err error) {
 	switch {
 	case w.err != nil:

@@ -52,6 +52,7 @@ func (s *source) hostCode() string {
 	c.WriteString(notice + "package abi\n\n")
 	c.line("// Names and numbers of the contract.\nconst (")
 	c.line("// Version of the contract.\nVersion = %d", s.ABI)
+	c.line("// Minor counts the additions to it; a manifest's abi_minor may not be greater.\nMinor = %d", s.Minor)
 	c.line("// Magic begins every record: WGR1.\nMagic uint32 = %d", s.Magic)
 	c.line("// Marker is the export that says that a module speaks this contract; never called.\nMarker = %q", s.Marker)
 	c.line("// Memory is the export of the guest's memory.\nMemory = %q", s.Memory)

@@ -13,6 +13,7 @@ import (
 // source is abi.json.
 type source struct {
 	ABI             int            `json:"abi"`
+	Minor           int            `json:"minor"`
 	Status          string         `json:"status"`
 	Magic           uint32         `json:"magic"`
 	Marker          string         `json:"marker"`

@@ -32,13 +32,6 @@ const (
 	hashShift    = 0 // one unit a byte
 )
 
-// Limits of the key-value store, as the contract says.
-const (
-	maxKeyBytes   = 256
-	maxValueBytes = 64 << 10
-	maxTokenBytes = 8 << 10
-)
-
 // function is a host function: words hold the parameters, and the result in place 0.
 type function func(in *instance, words []uint64)
 
@@ -175,7 +168,7 @@ func kvSet(in *instance, words []uint64) {
 	case status != abi.StatusOK:
 	case !ok || ttl > uint64(maxTTL/time.Millisecond):
 		status = abi.StatusBadArgument
-	case len(value) > maxValueBytes:
+	case len(value) > abi.MaxValueBytes:
 		status = abi.StatusLimit
 	default:
 		in.charge(int64(len(value) >> 3))
@@ -201,7 +194,7 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 func (in *instance) key(at, length uint64) (string, abi.Status) {
 	b, ok := in.bytes(at, length)
 	switch {
-	case !ok || len(b) == 0 || len(b) > maxKeyBytes:
+	case !ok || len(b) == 0 || len(b) > abi.MaxKeyBytes:
 		return "", abi.StatusBadArgument
 	case !in.p.host.grants.key(b):
 		return "", abi.StatusNotGranted
@@ -226,7 +219,7 @@ func secretGet(in *instance, words []uint64) {
 func (in *instance) secret(at, length uint64) ([]byte, abi.Status) {
 	name, ok := in.bytes(at, length)
 	switch {
-	case !ok || len(name) > maxKeyBytes:
+	case !ok || len(name) > abi.MaxKeyBytes:
 		return nil, abi.StatusBadArgument
 	case !in.p.host.grants.secret(name):
 		return nil, abi.StatusNotGranted
@@ -274,9 +267,9 @@ func jwksVerify(in *instance, words []uint64) {
 	token, all := in.bytes(words[2], words[3])
 	status := abi.StatusOK
 	switch {
-	case !ok || !all || len(url) > maxURLBytes:
+	case !ok || !all || len(url) > abi.MaxURLBytes:
 		status = abi.StatusBadArgument
-	case len(token) > maxTokenBytes:
+	case len(token) > abi.MaxTokenBytes:
 		status = abi.StatusInvalid
 	case !in.p.host.grants.keySet(url):
 		status = abi.StatusNotGranted
@@ -291,7 +284,7 @@ func jwksVerify(in *instance, words []uint64) {
 }
 
 // maxLine is the longest line that reaches the log; more is cut.
-const maxLine = 1024
+const maxLine = abi.MaxLogBytes
 
 // maxLines is how many lines of one policy reach the log in a second.
 const maxLines = 100

@@ -8,9 +8,6 @@ import (
 	"github.com/wasmgate/wasmgate/host/model"
 )
 
-// maxURLBytes is the longest URL of a host call.
-const maxURLBytes = 4096
-
 // grants are a policy's grants, ready to be asked.
 type grants struct {
 	hosts    []hostGrant

@@ -11,7 +11,7 @@ import (
 
 const (
 	defaultCallTime = 1500 * time.Millisecond
-	maxCallTime     = 29 * time.Second
+	maxCallTime     = abi.MaxHTTPTimeoutMS * time.Millisecond
 	maxCallBytes    = abi.MaxResultBytes
 )
 
@@ -67,7 +67,7 @@ func (in *instance) outbound(record []byte, room int) (c Outbound, timeout time.
 		c.Method = "GET"
 	}
 	u, err := url.Parse(c.URL)
-	if err != nil || len(c.URL) > maxURLBytes || u.Scheme != "https" && u.Scheme != "http" || !isToken(c.Method) {
+	if err != nil || len(c.URL) > abi.MaxURLBytes || u.Scheme != "https" && u.Scheme != "http" || !isToken(c.Method) {
 		return c, 0, abi.StatusBadArgument
 	}
 	granted := false

@@ -161,17 +161,14 @@ func (p *plan) decodeHook(rec *abi.Result) error {
 		timeout, _ := rec.Uint(abi.ResultCallTimeoutMS)
 		p.call = callPlan{method: p.value(rec, abi.ResultCallMethod), url: p.value(rec, abi.ResultCallURL),
 			authority: p.value(rec, abi.ResultCallAuthority), flags: abi.CallFlags(flags),
-			timeout: time.Duration(min(timeout, maxCallTimeoutMS)) * time.Millisecond}
+			timeout: time.Duration(min(timeout, abi.MaxCallTimeoutMS)) * time.Millisecond}
 	}
 	return p.decodeEdits(rec)
 }
 
-// maxCallTimeoutMS is Amazon's bound for streams.
-const maxCallTimeoutMS = 900000
-
 func (p *plan) decodeBuckets(rec *abi.Result) error {
 	for b := range rec.Buckets(abi.ResultBuckets).All {
-		if !(b.Rate >= 0) || b.Rate > 1e9 || b.Burst > 1e9 || b.Cost > 1e9 {
+		if !(b.Rate >= 0) || b.Rate > abi.MaxBucketNumber || b.Burst > abi.MaxBucketNumber || b.Cost > abi.MaxBucketNumber {
 			return fmt.Errorf("result: bucket %q: rate %v, burst %d, cost %d, want 0 to 1e9", b.Name, b.Rate, b.Burst, b.Cost)
 		}
 		p.buckets = append(p.buckets, bucket{text(b.Name), b.Rate, b.Burst, b.Cost, p.parse(b.Key)})

@@ -255,8 +255,10 @@ func (r *request) failed(s *step, err error) error {
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
 		return p
 	}
-	if room, ok := errors.AsType[*abi.NoRoomError](err); ok && r.x.Response.Status == 0 {
-		return problem.New(problem.RequestTooLarge, fmt.Errorf("plugin %q: %w", s.policy.Name, room))
+	_, room := errors.AsType[*abi.NoRoomError](err)
+	_, limit := errors.AsType[*abi.LimitError](err)
+	if (room || limit) && r.x.Response.Status == 0 {
+		return problem.New(problem.RequestTooLarge, fmt.Errorf("plugin %q: %w", s.policy.Name, err))
 	}
 	r.reason = err.Error()
 	s.tally.failed()

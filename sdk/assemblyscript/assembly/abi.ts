@@ -18,6 +18,15 @@ export const MAX_SELECTOR_BYTES: u32 = 256;
 export const MAX_STATE_BYTES: u32 = 4096;
 export const MAX_CONTEXT_BYTES: u32 = 16384;
 export const MAX_TTL_MS: u32 = 86400000;
+export const MAX_NAMES: u32 = 64;
+export const MAX_BUCKET_NUMBER: u32 = 1000000000;
+export const MAX_CALL_TIMEOUT_MS: u32 = 900000;
+export const MAX_HTTP_TIMEOUT_MS: u32 = 29000;
+export const MAX_URL_BYTES: u32 = 4096;
+export const MAX_KEY_BYTES: u32 = 256;
+export const MAX_VALUE_BYTES: u32 = 65536;
+export const MAX_TOKEN_BYTES: u32 = 8192;
+export const MAX_LOG_BYTES: u32 = 1024;
 
 /** The types of fields. */
 export const enum Type {

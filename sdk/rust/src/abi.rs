@@ -18,6 +18,15 @@ pub const MAX_SELECTOR_BYTES: u32 = 256;
 pub const MAX_STATE_BYTES: u32 = 4096;
 pub const MAX_CONTEXT_BYTES: u32 = 16384;
 pub const MAX_TTL_MS: u32 = 86400000;
+pub const MAX_NAMES: u32 = 64;
+pub const MAX_BUCKET_NUMBER: u32 = 1000000000;
+pub const MAX_CALL_TIMEOUT_MS: u32 = 900000;
+pub const MAX_HTTP_TIMEOUT_MS: u32 = 29000;
+pub const MAX_URL_BYTES: u32 = 4096;
+pub const MAX_KEY_BYTES: u32 = 256;
+pub const MAX_VALUE_BYTES: u32 = 65536;
+pub const MAX_TOKEN_BYTES: u32 = 8192;
+pub const MAX_LOG_BYTES: u32 = 1024;
 
 /// The types of fields.
 pub mod kind {

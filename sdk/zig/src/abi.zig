@@ -17,6 +17,15 @@ pub const max_selector_bytes = 256;
 pub const max_state_bytes = 4096;
 pub const max_context_bytes = 16384;
 pub const max_ttl_ms = 86400000;
+pub const max_names = 64;
+pub const max_bucket_number = 1000000000;
+pub const max_call_timeout_ms = 900000;
+pub const max_http_timeout_ms = 29000;
+pub const max_url_bytes = 4096;
+pub const max_key_bytes = 256;
+pub const max_value_bytes = 65536;
+pub const max_token_bytes = 8192;
+pub const max_log_bytes = 1024;
 
 /// The types of fields.
 pub const Type = enum(u16) {

@@ -20,6 +20,15 @@ const (
 	MaxStateBytes    = 4096
 	MaxContextBytes  = 16384
 	MaxTTLMS         = 86400000
+	MaxNames         = 64
+	MaxBucketNumber  = 1000000000
+	MaxCallTimeoutMS = 900000
+	MaxHTTPTimeoutMS = 29000
+	MaxURLBytes      = 4096
+	MaxKeyBytes      = 256
+	MaxValueBytes    = 65536
+	MaxTokenBytes    = 8192
+	MaxLogBytes      = 1024
 )
 
 // The types of fields.
