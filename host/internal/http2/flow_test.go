@@ -81,6 +81,7 @@ func TestConnectionWindow(t *testing.T) {
 	for got < defaultWindow {
 		h, b, ok := c.next()
 		require.True(t, ok)
+		c.event(h, b) // a head that is not decoded spoils those after it
 		if h.kind == frameData {
 			got += len(b)
 		}
