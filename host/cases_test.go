@@ -15,6 +15,7 @@ import (
 // TestBuiltinCases runs the case files of every built-in plugin against its Wasm build, in
 // the engine that the gateway runs. The plugins' own tests run the same files natively.
 func TestBuiltinCases(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	folders, err := filepath.Glob("../plugins/*/testdata")
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(folders), 9)

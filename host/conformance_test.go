@@ -15,6 +15,7 @@ import (
 
 // TestConformance runs the conformance suite of the plugin ABI over HTTP/1.1 and HTTP/2.
 func TestConformance(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	suite, err := conformance.Load()
 	require.NoError(t, err)
 	up, err := conformance.ListenUpstream("127.0.0.1:0")

@@ -176,7 +176,7 @@ func link(t testing.TB, from, to string) {
 		if d.IsDir() {
 			return os.MkdirAll(filepath.Join(to, name), 0o700)
 		}
-		if err := os.Link(path, filepath.Join(to, name)); !errors.Is(err, fs.ErrExist) {
+		if err := os.Link(path, filepath.Join(to, name)); !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) { // made, or removed, by another test
 			return err
 		}
 		return nil

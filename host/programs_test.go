@@ -153,6 +153,7 @@ func cached(t *testing.T, name ...string) string {
 // running gateway: bodies both ways, with and without a known length; events that arrive
 // one by one; a request that is given up; one connection for many requests.
 func TestPrograms(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	s := startScene(t)
 	python := cached(t, "clients", "python", "bin", "python")
 	undici := cached(t, "clients", "node", "node_modules", "undici")

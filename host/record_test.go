@@ -221,6 +221,7 @@ func TestRecord(t *testing.T) {
 
 // The built-in plugins, and one with every hook and every power in each language of the SDKs.
 func TestRecordEveryLanguage(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	key := elliptical(t)
 	p := newProvider(t, public(key, "k1")) // which serves the plugins too: any path has an answer
 	p.Start()

@@ -18,6 +18,7 @@ import (
 // TestSDKCanaries: with isolation fresh a guest of any language tells and shows no byte of
 // the request before; with pooled the same guest does both.
 func TestSDKCanaries(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	engine, err := guest.New(t.Context(), guest.Options{CacheDir: compiled})
 	require.NoError(t, err)
 	defer engine.Close(context.Background())

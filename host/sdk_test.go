@@ -81,6 +81,7 @@ func inspected(t *testing.T, wasm []byte) *abi.Module {
 // at work in a running gateway, and compares sdk/README.md's parity table with what came of
 // it. WASMGATE_UPDATE=1 writes the table anew.
 func TestSDKs(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	rows := map[string][]string{}
 	for i, l := range sdks {
 		t.Run(l.name, func(t *testing.T) {

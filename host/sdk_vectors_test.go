@@ -53,6 +53,7 @@ func malformed(t *testing.T) []vector {
 
 // TestSDKVectors runs the vectors through guests whose hooks answer with their request.
 func TestSDKVectors(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	engine, err := guest.New(t.Context(), guest.Options{})
 	require.NoError(t, err)
 	defer engine.Close(context.Background())

@@ -39,6 +39,7 @@ SecRule ARGS:word \"@streq %s\" \"id:7,phase:2,deny,status:406\""`, word), "\n",
 
 // A web application firewall is a plugin like any other, under limits that its operator sets.
 func TestFirewall(t *testing.T) {
+	t.Parallel() // it waits for programs and compilers more than it works
 	wasm := firewall(t)
 	u := serve(t, nil)
 	policy := func(word, limits string) files {
