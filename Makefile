@@ -55,8 +55,8 @@ h2spec: plugins ## the conformance suite of HTTP/2, strict, against a running ga
 	GOBIN="$(CACHE)/bin" $(GO) install $(H2SPEC)
 	$(GO) test -count=1 -run '^TestH2spec$$' -v ./host
 
-conformance: plugins ## the plugin ABI's conformance suite and http-wasm's TCK against a running gateway: scores
-	$(GO) test -count=1 -run '^(TestConformance|TestHTTPWasmConformance)$$' -v ./host
+conformance: setup plugins ## the plugin ABI's conformance suite and http-wasm's TCK against a running gateway, and the SDKs' parity and costs
+	$(GO) test -count=1 -run '^(TestConformance|TestHTTPWasmConformance|TestSDKs|TestSDKCosts)$$' -v ./host
 
 floods: plugins ## attacks on a running gateway: memory, requests at the upstream, a canary's latency
 	$(GO) test -count=1 -run '^TestFloods$$' -v ./host

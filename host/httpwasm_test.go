@@ -332,22 +332,7 @@ func TestHTTPWasmHotLoad(t *testing.T) {
 }
 
 // goHandler compiles the handler that is written in Go.
-var goHandler = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "wasmgate-httpwasm-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	out := filepath.Join(dir, "go.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s", "-o", out, ".")
-	cmd.Dir = "testdata/httpwasm/go"
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build plugin: %w: %s", err, text)
-	}
-	wasm, err := os.ReadFile(out)
-	return string(wasm), err
-})
+var goHandler = sync.OnceValues(func() (string, error) { return buildGo("testdata/httpwasm/go") })
 
 // A language's whole runtime: files, environment and directories look empty, what it prints
 // is in the log, and a plugin that ends itself at its start is refused.

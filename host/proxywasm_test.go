@@ -18,22 +18,25 @@ import (
 )
 
 // goGuest compiles the plugin that is written with proxy-wasm's Go SDK.
-var goGuest = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "wasmgate-proxywasm-")
+var goGuest = sync.OnceValues(func() (string, error) { return buildGo("testdata/proxywasm/go") })
+
+// buildGo compiles a plugin of another ABI that is written in Go, in a module of its own.
+func buildGo(folder string) (string, error) {
+	dir, err := os.MkdirTemp("", "wasmgate-go-")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "go.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s", "-o", out, ".")
-	cmd.Dir = "testdata/proxywasm/go"
+	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build plugin: %w: %s", err, text)
 	}
 	wasm, err := os.ReadFile(out)
 	return string(wasm), err
-})
+}
 
 func goPlugin(t testing.TB) string {
 	t.Helper()

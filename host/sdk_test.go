@@ -178,6 +178,7 @@ func checkParity(t *testing.T, rows map[string][]string) {
 		old.write(t, table.String())
 		return
 	}
+	t.Logf("\n%s", table.String())
 	assert.Equal(t, table.String(), old.text, "sdk/README.md differs: WASMGATE_UPDATE=1 writes it anew")
 }
 

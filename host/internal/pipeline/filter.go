@@ -125,7 +125,10 @@ func (r *request) filterRequest() error {
 }
 
 func (r *request) filterOne(p *Policy) error {
-	start := time.Now()
+	var start time.Time
+	if p.Tally != nil {
+		start = time.Now()
+	}
 	stream, err := p.Filter.Open(r.x.Context, r.filterFacts())
 	if err != nil {
 		return r.filterFailed(p, err)
@@ -138,7 +141,9 @@ func (r *request) filterOne(p *Policy) error {
 		h.Body = client
 	}
 	err = stream.Request(r.x.Context, &h)
-	p.Tally.took(time.Since(start))
+	if p.Tally != nil {
+		p.Tally.took(time.Since(start))
+	}
 	switch {
 	case errors.Is(err, exchange.ErrReplied):
 		r.replied(f)
